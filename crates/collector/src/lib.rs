@@ -1,0 +1,1 @@
+//! A small Collector runtime: configuration, component graph, queue, retry, stock components.

@@ -1,0 +1,1 @@
+//! ELF facts: build ID, sections, segments and the three kinds of address. Opens no file.

@@ -1,0 +1,1 @@
+//! Selector to plan to merge to tree, series and profile. Writes nothing.

@@ -1,0 +1,1 @@
+//! Samples every process on this host with eBPF and turns raw traces into profiles.

@@ -1,0 +1,1 @@
+//! The Pyroscope-compatible backend: ingest and query APIs, relabeling, limits, the embedded UI.

@@ -1,0 +1,1 @@
+//! Keeps what was acknowledged: write-ahead log, head, segments, catalog.

@@ -1,0 +1,1 @@
+//! Addresses to frames: symbol tables, kallsyms, demangling. Performs no I/O.

@@ -1,0 +1,1 @@
+//! Test support: folded-stack fixtures, generators, workloads with known shares.

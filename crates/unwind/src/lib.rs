@@ -1,0 +1,1 @@
+//! How stacks are walked: stop reasons and the reference frame-pointer walker.
