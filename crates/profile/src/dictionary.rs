@@ -442,7 +442,10 @@ mod tests {
         to.string("something else");
         let copied = Remap::new(&from).stack(&from, &mut to, stack);
         let names: Vec<_> = to.leaf_first(copied).flat_map(|location| to.names(location)).collect();
-        assert_eq!(names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["leaf", "middle", "root"]);
+        assert_eq!(
+            names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["leaf", "middle", "root"]
+        );
     }
 
     #[test]

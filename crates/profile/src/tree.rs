@@ -75,7 +75,8 @@ impl Tree {
             let mut node = folded[at.index()].unwrap_or_default();
             while let Some(frame) = pending.pop() {
                 let location = dictionary.get_stack(frame).0;
-                let names = name_ids[location.index()].get_or_insert_with(|| self.intern_names(dictionary, location));
+                let names =
+                    name_ids[location.index()].get_or_insert_with(|| self.intern_names(dictionary, location));
                 for &name in names.iter() {
                     node = self.child_by_id(node, name);
                 }
@@ -197,7 +198,9 @@ impl Tree {
     pub fn preorder(&self) -> Vec<(NodeId, u32)> {
         let mut kids: Vec<(NodeId, u32, NodeId)> =
             self.children.iter().map(|(&(parent, name), &node)| (parent, name, node)).collect();
-        kids.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.name_of(a.1).0.cmp(self.name_of(b.1).0)));
+        kids.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| self.name_of(a.1).0.cmp(self.name_of(b.1).0))
+        });
         let start_of = |node: NodeId| kids.partition_point(|kid| kid.0 < node);
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut pending = vec![(NodeId::ROOT, 0)];
