@@ -10,5 +10,5 @@ mod workload;
 
 pub use generate::Generator;
 pub use http::{Response, get, get_json, post};
-pub use process::{Child, Usage, free_port, is_root, usage, wait_until};
+pub use process::{Child, Usage, free_port, is_root, say, usage, wait_until};
 pub use workload::{Workload, shares};

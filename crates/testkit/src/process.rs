@@ -1,6 +1,6 @@
 //! Child processes that end with their test, and what they cost.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -132,4 +132,9 @@ pub fn wait_until<T>(limit: Duration, mut attempt: impl FnMut() -> Option<T>) ->
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Writes a line to standard output: what a test skipped and why, or a figure it measured.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
