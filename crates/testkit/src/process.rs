@@ -14,18 +14,23 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `command` with its output captured.
+    /// Starts `command`; its standard error is captured, its standard output dropped.
     ///
     /// # Panics
     ///
     /// If the program cannot be started: the test cannot go on.
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self::spawn_into(command, Stdio::null())
+    }
+
+    /// The same with standard output going to `stdout`, for example a file.
+    ///
+    /// # Panics
+    ///
+    /// If the program cannot be started: the test cannot go on.
+    pub fn spawn_into(command: &mut Command, stdout: impl Into<Stdio>) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Arc::new(Mutex::new(String::new()));
         if let Some(stderr) = child.stderr.take() {
             let log = Arc::clone(&log);
