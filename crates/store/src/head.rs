@@ -1,0 +1,171 @@
+//! The head: what was acknowledged and is not in a segment yet, in memory, queryable at once.
+//!
+//! A head only grows. A snapshot of it is its length at one moment, so taking one costs nothing;
+//! readers copy rows out in pieces and never hold up the writer for long.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use hearth_block::{Error as BlockError, Filter, Point, Row, Series, Source};
+use hearth_profile::{Dictionary, Remap};
+use indexmap::IndexSet;
+
+use crate::Write;
+
+/// Rows copied out under one lock.
+const ROWS_PER_COPY: usize = 16_384;
+
+/// What a row, and a row's share of the tables, costs in memory; for the flush threshold.
+const BYTES_PER_ROW: usize = size_of::<Row>();
+const BYTES_PER_STACK: usize = 48;
+
+/// One tenant's rows between two flushes.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    tables: RwLock<Tables>,
+    /// The last copies handed to readers. Tables are append-only, so a copy serves every snapshot
+    /// that is not longer.
+    copies: Mutex<Copies>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    dictionary: Dictionary,
+    series: IndexSet<Series, foldhash::fast::RandomState>,
+    rows: Vec<Row>,
+    slot_range_ms: Option<(i64, i64)>,
+}
+
+#[derive(Debug, Default)]
+struct Copies {
+    dictionary: Option<Arc<Dictionary>>,
+    series: Option<Arc<[Series]>>,
+}
+
+impl Head {
+    fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds all rows of a checked write, at once for every reader.
+    pub(crate) fn append(&self, write: &Write) {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let tables = &mut *tables;
+        let mut remap = Remap::new(&write.dictionary);
+        let mut series: Vec<Option<u32>> = vec![None; write.series.len()];
+        tables.rows.reserve(write.rows.len());
+        for row in &write.rows {
+            let index = row.series as usize;
+            let (Some(known), Some(value)) = (series.get_mut(index), write.series.get(index)) else {
+                continue;
+            };
+            let series = *known.get_or_insert_with(|| {
+                let index = match tables.series.get_index_of(value) {
+                    Some(index) => index,
+                    None => tables.series.insert_full(value.clone()).0,
+                };
+                u32::try_from(index).unwrap_or(u32::MAX)
+            });
+            let stack = remap.stack(&write.dictionary, &mut tables.dictionary, row.stack);
+            tables.rows.push(Row { series, stack, ..*row });
+            let (first, last) = tables.slot_range_ms.unwrap_or((row.slot_ms, row.slot_ms));
+            tables.slot_range_ms = Some((first.min(row.slot_ms), last.max(row.slot_ms)));
+        }
+    }
+
+    /// How many rows there are.
+    pub(crate) fn rows(&self) -> usize {
+        self.tables().rows.len()
+    }
+
+    /// How much memory the head takes, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let tables = self.tables();
+        tables.rows.len() * BYTES_PER_ROW + tables.dictionary.largest_table() * BYTES_PER_STACK
+    }
+
+    /// What the head holds now; `None` if that is nothing.
+    pub(crate) fn source(self: &Arc<Self>) -> Option<Arc<HeadSource>> {
+        let tables = self.tables();
+        let slot_range_ms = tables.slot_range_ms?;
+        Some(Arc::new(HeadSource {
+            head: Arc::clone(self),
+            rows: tables.rows.len(),
+            series: tables.series.len(),
+            stacks: tables.dictionary.stacks().len(),
+            slot_range_ms,
+        }))
+    }
+}
+
+/// A head as it was at one moment.
+#[derive(Debug)]
+pub(crate) struct HeadSource {
+    head: Arc<Head>,
+    rows: usize,
+    series: usize,
+    stacks: usize,
+    slot_range_ms: (i64, i64),
+}
+
+impl HeadSource {
+    /// Calls `piece` for all rows of this moment, some at a time.
+    fn each_piece(&self, mut piece: impl FnMut(&[Row])) {
+        let mut copied = Vec::with_capacity(ROWS_PER_COPY.min(self.rows));
+        let mut at = 0;
+        while at < self.rows {
+            let end = self.rows.min(at + ROWS_PER_COPY);
+            copied.clear();
+            copied.extend_from_slice(self.head.tables().rows.get(at..end).unwrap_or(&[]));
+            piece(&copied);
+            at = end;
+        }
+    }
+}
+
+impl Source for HeadSource {
+    fn slot_range_ms(&self) -> (i64, i64) {
+        self.slot_range_ms
+    }
+
+    fn series(&self) -> Result<Arc<[Series]>, BlockError> {
+        let mut copies = self.head.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = copies.series.as_ref().filter(|series| series.len() >= self.series) {
+            return Ok(Arc::clone(series));
+        }
+        let series: Arc<[Series]> = self.head.tables().series.iter().cloned().collect();
+        copies.series = Some(Arc::clone(&series));
+        Ok(series)
+    }
+
+    fn dictionary(&self) -> Result<Arc<Dictionary>, BlockError> {
+        let mut copies = self.head.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copy) = copies.dictionary.as_ref().filter(|copy| copy.stacks().len() >= self.stacks) {
+            return Ok(Arc::clone(copy));
+        }
+        let dictionary = Arc::new(self.head.tables().dictionary.clone());
+        copies.dictionary = Some(Arc::clone(&dictionary));
+        Ok(dictionary)
+    }
+
+    fn rows(&self, filter: &Filter, row: &mut dyn FnMut(Row)) -> Result<(), BlockError> {
+        self.each_piece(|rows| {
+            rows.iter()
+                .filter(|wanted| filter.wants(wanted.series, wanted.slot_ms))
+                .for_each(|wanted| row(*wanted));
+        });
+        Ok(())
+    }
+
+    fn points(&self, filter: &Filter, point: &mut dyn FnMut(Point)) -> Result<(), BlockError> {
+        let mut sums: HashMap<(u32, i64), i64> = HashMap::new();
+        self.each_piece(|rows| {
+            for row in rows.iter().filter(|row| filter.wants(row.series, row.slot_ms)) {
+                let sum = sums.entry((row.series, row.slot_ms)).or_default();
+                *sum = sum.saturating_add(row.value);
+            }
+        });
+        sums.into_iter().for_each(|((series, slot_ms), value)| point(Point { series, slot_ms, value }));
+        Ok(())
+    }
+}
