@@ -13,6 +13,7 @@
 //! hostile: every length, index, depth and count is checked against [`Limits`] before use.
 
 mod limits;
+pub mod otlp;
 pub mod pyroscope;
 mod text;
 pub mod wire;

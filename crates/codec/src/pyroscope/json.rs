@@ -349,10 +349,7 @@ mod tests {
             r#"{"flamegraph":{"names":["total"],"levels":[{"values":["0","7","7","0"]}],"total":"7","maxSelf":"7"}}"#
         ]]
         .assert_eq(&json);
-        assert_eq!(
-            from_json::<querier::SelectMergeStacktracesResponse>(json.as_bytes()).unwrap(),
-            response
-        );
+        assert_eq!(from_json::<querier::SelectMergeStacktracesResponse>(json.as_bytes()).unwrap(), response);
         let types = querier::ProfileTypesResponse {
             profile_types: vec![types::ProfileType { id: "a:b:c:d:e".into(), ..Default::default() }],
         };
