@@ -12,8 +12,12 @@
 //! It has no sockets, no files and no clock: bytes come in, bytes go out. What comes in is
 //! hostile: every length, index, depth and count is checked against [`Limits`] before use.
 
+pub mod flamebearer;
+pub mod flm1;
+pub mod folded;
 mod limits;
 pub mod otlp;
+pub mod pprof;
 pub mod pyroscope;
 mod text;
 pub mod wire;

@@ -289,6 +289,9 @@ impl<'a> Tables<'a> {
         if function.name == StringId::NONE {
             function.name = function.system_name;
         }
+        if function.system_name == function.name {
+            function.system_name = StringId::NONE;
+        }
         Ok(self.dictionary.function(function))
     }
 
