@@ -166,6 +166,3 @@ impl ObjectFile {
             || self.sections.iter().any(|section| MARKS.contains(&section.name.as_str()))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -141,8 +141,7 @@ fn section_names<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
         return Err(Error::Malformed { what, reason: "it has no bytes in the file" });
     };
     Error::check("size in bytes of the table of section names", size, SECTION_NAMES_BYTES_MAX)?;
-    data.read_bytes_at(offset, size)
-        .map_err(|()| Error::Malformed { what, reason: "it exceeds the file" })
+    data.read_bytes_at(offset, size).map_err(|()| Error::Malformed { what, reason: "it exceeds the file" })
 }
 
 /// The name that begins at `offset`; empty if that is outside the table.
