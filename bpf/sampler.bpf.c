@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: (MIT OR GPL-2.0-only)
+/*
+ * The sampler: a timer interrupt -> a raw trace.
+ *
+ * A perf event on every CPU runs sample_cpu(). It writes one record with the kernel's frames and the
+ * user frames as (file, offset) into a ring which user space polls; nothing is aggregated, unwound
+ * further or named here. Three tracepoints report processes that begin, fork and end.
+ *
+ * Built per feature level, since a kernel refuses an object that names a helper it does not have:
+ *
+ *   FEATURES=510  Linux 5.10: the user registers' place on the kernel stack is computed.
+ *   FEATURES=515  Linux 5.15: bpf_task_pt_regs() knows it (it moved in 6.9 with FRED).
+ */
+#include "vma.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* Size of a kernel stack; the same on x86-64 and arm64 with default options. */
+#define THREAD_BYTES 16384
+
+/**
+ * frame_push - Append a user frame to the record.
+ */
+INLINE void frame_push(struct state *state, u64 frame)
+{
+	struct sample *sample = &state->record.sample;
+	u32 at = sample->kernel_frames + sample->user_frames;
+
+	if (at < FRAMES_MAX) {
+		state->record.frames[at] = frame;
+		sample->user_frames++;
+	}
+}
+
+INLINE u64 frame_tagged(u64 tag, u64 address)
+{
+	return tag << FRAME_TAG_SHIFT | (address & ((1ull << FRAME_TAG_SHIFT) - 1));
+}
+
+/**
+ * frame_encode - The frame for @address, which lies in the current mapping.
+ */
+INLINE u64 frame_encode(const struct state *state, u64 address)
+{
+	const struct mapping *mapping = &state->mapping;
+	u64 offset = address - mapping->start + mapping->offset;
+
+	if (mapping->kind == MAPPING_ANONYMOUS)
+		return frame_tagged(FRAME_ANONYMOUS, address);
+	if (mapping->kind != MAPPING_FILE || offset > FRAME_OFFSET_MAX)
+		return frame_tagged(FRAME_RAW, address);
+	return (u64)mapping->file_id << FRAME_OFFSET_BITS | offset;
+}
+
+/**
+ * locate - Make sure that the current mapping covers @address and may hold code.
+ *
+ * Return: WALK_ON or a stop reason.
+ */
+INLINE int locate(struct state *state, u32 slot, u64 address)
+{
+	if (address < state->mapping.start || address >= state->mapping.end) {
+		int found = mapping_find(slot);
+
+		if (found != FOUND)
+			return found;
+	}
+	return state->mapping.executable ? WALK_ON : STOP_NOT_EXECUTABLE;
+}
+
+/**
+ * step - Record the current frame and go to its caller.
+ *
+ * The leaf is always recorded: it ran. A caller is recorded only if it lies in executable memory,
+ * otherwise what was taken for a return address is none.
+ *
+ * Return: WALK_ON or a stop reason.
+ */
+__attribute__((noinline)) int step(u32 slot)
+{
+	struct state *state = state_of(slot);
+	u64 address;
+	int stop = WALK_ON;
+
+	if (!state)
+		return STOP_NO_REGISTERS;
+	if (state->record.sample.user_frames >= USER_FRAMES_MAX)
+		return STOP_DEPTH;
+	address = state->regs.ip - !state->regs.leaf;
+	if (raw_frames) {
+		frame_push(state, frame_tagged(FRAME_RAW, address));
+	} else {
+		stop = locate(state, slot, address);
+		if (stop == WALK_ON)
+			frame_push(state, frame_encode(state, address));
+		else if (state->regs.leaf)
+			frame_push(state, frame_tagged(FRAME_RAW, address));
+		else
+			stop = chain_end(&state->regs, stop);
+	}
+	if (stop != WALK_ON)
+		return stop;
+	if (state->is_32_bit)
+		return STOP_32_BIT;
+	return walk_step(&state->regs);
+}
+
+/**
+ * user_registers - Find the user registers of the interrupted task.
+ *
+ * Return: false if there are none.
+ */
+INLINE bool user_registers(struct state *state, struct sample_context *ctx, struct task_struct *task,
+			   bool in_kernel)
+{
+	struct pt_regs *saved = NULL;
+
+	if (in_kernel) {
+#if FEATURES >= 515
+		saved = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+#else
+		saved = BPF_CORE_READ(task, stack) + THREAD_BYTES - bpf_core_type_size(struct pt_regs);
+#endif
+	}
+#if defined(__TARGET_ARCH_arm64)
+	struct user_pt_regs regs;
+
+	if (in_kernel) {
+		if (bpf_probe_read_kernel(&regs, sizeof(regs), saved))
+			return false;
+	} else {
+		__builtin_memcpy(&regs, &ctx->regs, sizeof(regs));
+	}
+	state->regs.ip = regs.pc;
+	state->regs.sp = regs.sp;
+	state->regs.fp = regs.regs[29];
+	state->is_32_bit = !!(regs.pstate & 0x10);
+#else
+	u64 cs;
+
+	if (in_kernel) {
+		/* rbp is the fifth, rip the seventeenth word; one read would need 168 bytes of stack. */
+		u64 last[5];
+
+		if (bpf_probe_read_kernel(&state->regs.fp, 8, &saved->bp) ||
+		    bpf_probe_read_kernel(last, sizeof(last), &saved->ip))
+			return false;
+		state->regs.ip = last[0];
+		cs = last[1];
+		state->regs.sp = last[3];
+	} else {
+		state->regs.ip = ctx->regs.ip;
+		state->regs.sp = ctx->regs.sp;
+		state->regs.fp = ctx->regs.bp;
+		cs = ctx->regs.cs;
+	}
+	state->is_32_bit = cs == 0x23;
+#endif
+	return true;
+}
+
+/**
+ * walk_prepare - Set up the walk over the user frames of @task.
+ *
+ * Return: WALK_ON, or why there is nothing to walk.
+ */
+INLINE int walk_prepare(struct state *state, struct sample_context *ctx, struct task_struct *task,
+			bool in_kernel)
+{
+	struct mm_struct *mm;
+
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return STOP_KERNEL_THREAD;
+	mm = BPF_CORE_READ(task, mm);
+	if (!mm)
+		return STOP_EXITING;
+	if (!user_registers(state, ctx, task, in_kernel))
+		return STOP_NO_REGISTERS;
+	/* Helpers of io_uring and vhost share a process' memory but never run in user mode. */
+	if (!state->regs.ip)
+		return STOP_KERNEL_THREAD;
+	state->regs.leaf = 1;
+	state->mm = (u64)mm;
+	state->vdso = (u64)BPF_CORE_READ(mm, context.vdso);
+	state->mapping.start = 0;
+	state->mapping.end = 0;
+	if (state->record.sample.tgid == state->record.sample.tid) {
+		state->regs.stack_top = BPF_CORE_READ(mm, start_stack);
+		state->regs.start_bytes = START_BYTES_MAIN;
+	} else {
+		state->regs.stack_top = 0;
+		if (bpf_core_field_exists(task->thread.fsbase))
+			state->regs.stack_top = BPF_CORE_READ(task, thread.fsbase);
+		state->regs.start_bytes = START_BYTES_THREAD;
+	}
+	return WALK_ON;
+}
+
+INLINE bool interrupted_kernel(const struct sample_context *ctx)
+{
+#if defined(__TARGET_ARCH_arm64)
+	return (ctx->regs.pstate & 0xf) != 0;
+#else
+	return !(ctx->regs.cs & 3);
+#endif
+}
+
+INLINE void sample_header(struct state *state, struct task_struct *task, u64 now)
+{
+	struct sample *sample = &state->record.sample;
+	u64 id = bpf_get_current_pid_tgid();
+
+	sample->time_ns = now;
+	sample->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	sample->cgroup_id = bpf_get_current_cgroup_id();
+	sample->tgid = id >> 32;
+	sample->tid = (u32)id;
+	sample->cpu = bpf_get_smp_processor_id();
+	sample->kernel_frames = 0;
+	sample->user_frames = 0;
+	bpf_get_current_comm(sample->comm, sizeof(sample->comm));
+}
+
+/**
+ * sample_send - Put the record into the ring.
+ *
+ * Its reader polls; it is woken only when the ring is filling up faster than it polls.
+ */
+INLINE void sample_send(struct state *state)
+{
+	const struct sample *sample = &state->record.sample;
+	u64 frames = sample->kernel_frames + sample->user_frames;
+	u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (frames > FRAMES_MAX)
+		frames = FRAMES_MAX;
+	if (bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > ring_bytes / 2)
+		flags = BPF_RB_FORCE_WAKEUP;
+	count(COUNT_USER_FRAMES, sample->user_frames);
+	count(COUNT_KERNEL_FRAMES, sample->kernel_frames);
+	if (bpf_ringbuf_output(&samples, &state->record, sizeof(*sample) + frames * 8, flags))
+		count(COUNT_LOST_RING, 1);
+}
+
+/**
+ * sample_cpu - Take a sample of what this CPU runs.
+ */
+SEC("perf_event")
+int sample_cpu(struct sample_context *ctx)
+{
+	u64 now = bpf_ktime_get_ns();
+	u64 id = bpf_get_current_pid_tgid();
+	struct task_struct *task = (void *)bpf_get_current_task();
+	bool in_kernel = interrupted_kernel(ctx);
+	u32 tgid = id >> 32;
+	struct state *state;
+	int stop;
+
+	if (!(u32)id) /* the idle task, which exclude_idle should have kept away */
+		return 0;
+	if (filter_processes && !bpf_map_lookup_elem(&targets, &tgid))
+		return 0;
+	count(COUNT_SAMPLES, 1);
+	state = state_of(SLOT_SAMPLE);
+	if (!state) {
+		count(COUNT_LOST_STATE, 1);
+		return 0;
+	}
+	sample_header(state, task, now);
+	if (in_kernel) {
+		long bytes = bpf_get_stack(ctx, state->record.frames, KERNEL_FRAMES_MAX * 8, 0);
+
+		if (bytes > 0)
+			state->record.sample.kernel_frames = (u64)bytes / 8;
+	}
+	stop = walk_prepare(state, ctx, task, in_kernel);
+	for (u32 frame = 0; frame <= USER_FRAMES_MAX && stop == WALK_ON; frame++)
+		stop = step(SLOT_SAMPLE);
+	state->record.sample.stop = stop;
+	sample_send(state);
+	count(COUNT_RUN_NS, bpf_ktime_get_ns() - now);
+	return 0;
+}
+
+/**
+ * process_event_send - Report what happened to @task's process.
+ */
+INLINE void process_event_send(u32 kind, struct task_struct *task, struct task_struct *parent,
+			       const char *path)
+{
+	struct process_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event) {
+		count(COUNT_LOST_EVENTS, 1);
+		return;
+	}
+	event->event.kind = kind;
+	event->event.tgid = BPF_CORE_READ(task, tgid);
+	event->event.time_ns = bpf_ktime_get_ns();
+	event->event.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	event->cgroup_id = bpf_get_current_cgroup_id();
+	event->parent = 0;
+	event->parent_start_ns = 0;
+	event->reserved = 0;
+	event->path[0] = 0;
+	if (parent) {
+		event->parent = BPF_CORE_READ(parent, tgid);
+		event->parent_start_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
+	}
+	bpf_probe_read_kernel(event->comm, sizeof(event->comm), &task->comm);
+	if (path)
+		bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+INLINE bool is_wanted(u32 tgid)
+{
+	return !filter_processes || bpf_map_lookup_elem(&targets, &tgid);
+}
+
+/**
+ * process_exec - A process began to execute another program.
+ */
+SEC("raw_tp/sched_process_exec")
+int process_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+	struct linux_binprm *program = (void *)ctx->args[2];
+	u32 tgid = BPF_CORE_READ(task, tgid);
+
+	if (is_wanted(tgid))
+		process_event_send(EVENT_EXEC, task, NULL, BPF_CORE_READ(program, filename));
+	return 0;
+}
+
+/**
+ * process_fork - A process was forked; new threads of a process are not reported.
+ */
+SEC("raw_tp/sched_process_fork")
+int process_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (void *)ctx->args[0];
+	struct task_struct *child = (void *)ctx->args[1];
+	u32 parent_tgid = BPF_CORE_READ(parent, tgid);
+	u32 tgid = BPF_CORE_READ(child, tgid);
+
+	if (tgid == parent_tgid || !is_wanted(parent_tgid))
+		return 0;
+	if (filter_processes)
+		bpf_map_update_elem(&targets, &tgid, &parent_tgid, BPF_ANY);
+	process_event_send(EVENT_FORK, child, parent, NULL);
+	return 0;
+}
+
+/**
+ * process_exit - The last thread of a process ends.
+ */
+SEC("raw_tp/sched_process_exit")
+int process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)ctx->args[0];
+	u32 tgid = BPF_CORE_READ(task, tgid);
+
+	if (BPF_CORE_READ(task, signal, live.counter) > 0 || !is_wanted(tgid))
+		return 0;
+	if (filter_processes)
+		bpf_map_delete_elem(&targets, &tgid);
+	process_event_send(EVENT_EXIT, task, NULL, NULL);
+	return 0;
+}
+
+/* What the self-test found, for user space to read. */
+struct test_result {
+	u64 start;
+	u64 end;
+	u64 offset;
+	u64 inode;
+	u32 kind;
+	u32 executable;
+	s32 result;
+	u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct test_result);
+} test_results SEC(".maps");
+
+/**
+ * test_lookup - Look up an address of the calling process; run by BPF_PROG_TEST_RUN.
+ *
+ * args[0] is the address. The answer is left in `test_results`.
+ */
+SEC("raw_tp")
+int test_lookup(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct state *state = state_of(SLOT_TEST);
+	struct test_result result = {};
+	struct mm_struct *mm;
+	u32 zero = 0;
+
+	if (!state)
+		return 1;
+	mm = BPF_CORE_READ(task, mm);
+	if (!mm)
+		return 1;
+	state->test = 1;
+	state->mm = (u64)mm;
+	state->vdso = (u64)BPF_CORE_READ(mm, context.vdso);
+	state->regs.ip = ctx->args[0];
+	state->regs.leaf = 1;
+	state->key.inode = 0;
+	result.result = mapping_find(SLOT_TEST);
+	result.start = state->mapping.start;
+	result.end = state->mapping.end;
+	result.offset = state->mapping.offset;
+	result.inode = state->mapping.kind == MAPPING_FILE ? state->key.inode : 0;
+	result.kind = state->mapping.kind;
+	result.executable = state->mapping.executable;
+	bpf_map_update_elem(&test_results, &zero, &result, BPF_ANY);
+	return 0;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: (MIT OR GPL-2.0-only) */
+/*
+ * Address -> mapping -> file, by walking the kernel's own tree of mappings without its locks.
+ *
+ * No state per process is kept, so a process that has just begun is walked on its first sample. The
+ * price is that another thread may change the tree meanwhile. Every result is therefore checked after
+ * the walk: the node is alive and still holds the mapping, the mapping still belongs to this process
+ * and covers the address. What fails is a counted stop (STOP_TREE_CHANGED), never a guess. User space
+ * compares look-ups with /proc/self/maps before it trusts any of this on a new kernel.
+ */
+#ifndef HEARTH_VMA_H
+#define HEARTH_VMA_H
+
+#include "state.h"
+
+/* Linux' lib/maple_tree.c: nodes are 256-byte aligned, their pointers carry the type in bits 3..6. */
+#define MAPLE_NODE_MASK 255ull
+#define MAPLE_LEAF_64 1
+#define MAPLE_ARANGE_64 3
+#define MAPLE_RANGE_PIVOTS 15
+#define MAPLE_ARANGE_PIVOTS 9
+#define MAPLE_LEVELS_MAX 8
+#define MAPLE_NODE_WORDS 32
+
+#define RB_LEVELS_MAX 40
+
+#define ASK_AGAIN_NS 200000000ull
+
+#define FOUND 0
+
+/**
+ * maple_find - Find the mapping that covers @address in a tree of Linux 6.1 or later.
+ * @vma: Set to the struct vm_area_struct.
+ *
+ * Return: FOUND, STOP_NO_MAPPING or STOP_TREE_CHANGED.
+ */
+INLINE int maple_find(struct state *state, u64 address, u64 *vma)
+{
+	struct mm_struct___maple *mm = (void *)state->mm;
+	u64 entry = (u64)BPF_CORE_READ(mm, mm_mt.ma_root);
+
+	for (u32 level = 0; level < MAPLE_LEVELS_MAX; level++) {
+		u64 node = entry & ~MAPLE_NODE_MASK;
+		u32 type = (entry >> 3) & 15;
+		u32 pivots = type == MAPLE_ARANGE_64 ? MAPLE_ARANGE_PIVOTS : MAPLE_RANGE_PIVOTS;
+		u32 index, slot;
+
+		if ((entry & 3) != 2 || !node)
+			return STOP_NO_MAPPING;
+		if (bpf_probe_read_kernel(state->node, sizeof(state->node), (void *)node))
+			return STOP_TREE_CHANGED;
+		/* A node that has left the tree is its own parent. */
+		if ((state->node[0] & ~MAPLE_NODE_MASK) == node)
+			return STOP_TREE_CHANGED;
+		for (index = 0; index < MAPLE_RANGE_PIVOTS; index++) {
+			u64 pivot = state->node[1 + index];
+
+			if (index >= pivots || pivot >= address || (!pivot && index))
+				break;
+		}
+		slot = 1 + pivots + index;
+		if (slot >= MAPLE_NODE_WORDS)
+			return STOP_TREE_CHANGED;
+		entry = state->node[slot];
+		if (type <= MAPLE_LEAF_64) {
+			u64 now[2] = {};
+
+			bpf_probe_read_kernel(&now[0], 8, (void *)node);
+			bpf_probe_read_kernel(&now[1], 8, (void *)(node + 8 * slot));
+			if (now[0] != state->node[0] || now[1] != entry)
+				return STOP_TREE_CHANGED;
+			*vma = entry;
+			return entry ? FOUND : STOP_NO_MAPPING;
+		}
+	}
+	return STOP_TREE_CHANGED;
+}
+
+/**
+ * rb_find - Find the mapping that covers @address in a tree of Linux 6.0 or earlier.
+ * @vma: Set to the struct vm_area_struct.
+ *
+ * Return: FOUND, STOP_NO_MAPPING or STOP_TREE_CHANGED.
+ */
+INLINE int rb_find(struct state *state, u64 address, u64 *vma)
+{
+	struct mm_struct___rb *mm = (void *)state->mm;
+	struct rb_node *node = BPF_CORE_READ(mm, mm_rb.rb_node);
+	u32 offset = bpf_core_field_offset(struct vm_area_struct___rb, vm_rb);
+
+	for (u32 level = 0; level < RB_LEVELS_MAX; level++) {
+		struct vm_area_struct *at;
+
+		if (!node)
+			return STOP_NO_MAPPING;
+		at = (void *)((u64)node - offset);
+		if (address < BPF_CORE_READ(at, vm_start)) {
+			node = BPF_CORE_READ(node, rb_left);
+		} else if (address >= BPF_CORE_READ(at, vm_end)) {
+			node = BPF_CORE_READ(node, rb_right);
+		} else {
+			*vma = (u64)at;
+			return FOUND;
+		}
+	}
+	return STOP_TREE_CHANGED;
+}
+
+/**
+ * file_key_read - Read what identifies @inode's content.
+ *
+ * The change time's nanoseconds carry a flag in bit 31 since Linux 6.13 ("somebody has asked").
+ */
+INLINE void file_key_read(struct file_key *key, struct inode *inode)
+{
+	key->inode = BPF_CORE_READ(inode, i_ino);
+	key->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	key->generation = BPF_CORE_READ(inode, i_generation);
+	key->reserved = 0;
+	if (bpf_core_field_exists(struct inode___ctime_split, i_ctime_sec)) {
+		struct inode___ctime_split *split = (void *)inode;
+
+		key->ctime_sec = BPF_CORE_READ(split, i_ctime_sec);
+		key->ctime_nsec = BPF_CORE_READ(split, i_ctime_nsec) & 0x7fffffff;
+	} else if (bpf_core_field_exists(struct inode___ctime_private, __i_ctime)) {
+		struct inode___ctime_private *private = (void *)inode;
+
+		key->ctime_sec = BPF_CORE_READ(private, __i_ctime.tv_sec);
+		key->ctime_nsec = BPF_CORE_READ(private, __i_ctime.tv_nsec);
+	} else {
+		struct inode___ctime *old = (void *)inode;
+
+		key->ctime_sec = BPF_CORE_READ(old, i_ctime.tv_sec);
+		key->ctime_nsec = BPF_CORE_READ(old, i_ctime.tv_nsec);
+	}
+}
+
+/**
+ * file_ask - Tell user space that a file was met which it has not opened yet.
+ *
+ * Return: whether there was room in the ring.
+ */
+INLINE bool file_ask(const struct state *state, u32 id)
+{
+	struct file *file = (void *)state->file;
+	struct file_event *event;
+
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		count(COUNT_LOST_EVENTS, 1);
+		return false;
+	}
+	event->event.kind = EVENT_FILE;
+	event->event.tgid = state->record.sample.tgid;
+	event->event.time_ns = state->record.sample.time_ns;
+	event->event.start_ns = state->record.sample.start_ns;
+	event->vma_start = state->mapping.start;
+	event->vma_end = state->mapping.end;
+	event->size = state->size;
+	event->key = state->key;
+	event->id = id;
+	event->reserved = 0;
+	event->name[0] = 0;
+	if (file) {
+		const unsigned char *name = BPF_CORE_READ(file, f_path.dentry, d_name.name);
+
+		bpf_probe_read_kernel_str(event->name, sizeof(event->name), name);
+	}
+	bpf_ringbuf_submit(event, BPF_RB_FORCE_WAKEUP);
+	return true;
+}
+
+/**
+ * file_id - Get the id of the mapping's file, giving it one when it is met for the first time.
+ *
+ * Ids are given out here rather than by user space, so that even the first frame in a file leaves as
+ * (file, offset), which stays meaningful when the process is gone. Each CPU has its own sequence:
+ * kernels before 5.12 have no atomic that returns a value.
+ *
+ * Return: the id, or 0 if none is left.
+ */
+INLINE u32 file_id(struct state *state)
+{
+	struct file_entry *entry = bpf_map_lookup_elem(&files, &state->key);
+	u64 now = state->record.sample.time_ns;
+
+	if (!entry) {
+		struct file_entry fresh = {};
+		u64 id = 1 + state->next_file * possible_cpus + bpf_get_smp_processor_id();
+
+		if (id > FILE_ID_MAX)
+			return 0;
+		fresh.id = id;
+		/* Fails when the map is full, or when another CPU was faster. */
+		if (bpf_map_update_elem(&files, &state->key, &fresh, BPF_NOEXIST) == 0)
+			state->next_file++;
+		entry = bpf_map_lookup_elem(&files, &state->key);
+		if (!entry)
+			return 0;
+	}
+	if (!entry->known && (!entry->asked_ns || now - entry->asked_ns > ASK_AGAIN_NS)) {
+		if (file_ask(state, entry->id))
+			entry->asked_ns = now;
+	}
+	return entry->id;
+}
+
+/**
+ * vma_read - Fill state->mapping, ->key and ->size from @vma, then check that it did not change.
+ *
+ * Return: FOUND or STOP_TREE_CHANGED.
+ */
+INLINE int vma_read(struct state *state, u64 address, struct vm_area_struct *vma)
+{
+	struct mapping *mapping = &state->mapping;
+	struct file *file = BPF_CORE_READ(vma, vm_file);
+
+	mapping->start = BPF_CORE_READ(vma, vm_start);
+	mapping->end = BPF_CORE_READ(vma, vm_end);
+	mapping->executable = 1;
+	if (bpf_core_field_exists(vma->vm_flags))
+		mapping->executable = !!(BPF_CORE_READ(vma, vm_flags) & VM_EXEC);
+	state->file = (u64)file;
+	state->size = 0;
+	if (file) {
+		struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+		mapping->kind = MAPPING_FILE;
+		mapping->offset = BPF_CORE_READ(vma, vm_pgoff) << PAGE_SHIFT;
+		state->size = BPF_CORE_READ(inode, i_size);
+		file_key_read(&state->key, inode);
+	} else if (mapping->start == state->vdso) {
+		struct file_key vdso = { .inode = VDSO_INODE, .device = VDSO_DEVICE };
+
+		mapping->kind = MAPPING_FILE;
+		mapping->offset = 0;
+		state->key = vdso;
+	} else {
+		mapping->kind = MAPPING_ANONYMOUS;
+		mapping->offset = 0;
+	}
+	/* All of the above was read without a lock: is it still true? */
+	if (address < mapping->start || address >= mapping->end ||
+	    BPF_CORE_READ(vma, vm_start) != mapping->start || BPF_CORE_READ(vma, vm_end) != mapping->end ||
+	    BPF_CORE_READ(vma, vm_file) != file || (u64)BPF_CORE_READ(vma, vm_mm) != state->mm)
+		return STOP_TREE_CHANGED;
+	return FOUND;
+}
+
+/**
+ * mapping_find - Make state->mapping the one which covers regs.ip, minus one for callers.
+ *
+ * A global function, so that the verifier looks at it once and not at every place it is called from.
+ *
+ * Return: FOUND, STOP_NO_MAPPING or STOP_TREE_CHANGED; then the mapping is empty.
+ */
+__attribute__((noinline)) int mapping_find(u32 slot)
+{
+	struct state *state = state_of(slot);
+	u64 address, vma = 0;
+	int result;
+
+	if (!state)
+		return STOP_NO_REGISTERS;
+	address = state->regs.ip - !state->regs.leaf;
+	if (!state->test)
+		count(COUNT_VMA_WALKS, 1);
+	if (bpf_core_field_exists(struct mm_struct___maple, mm_mt))
+		result = maple_find(state, address, &vma);
+	else
+		result = rb_find(state, address, &vma);
+	if (result == FOUND)
+		result = vma_read(state, address, (void *)vma);
+	if (result != FOUND) {
+		state->mapping.start = 0;
+		state->mapping.end = 0;
+		state->mapping.kind = MAPPING_NONE;
+		if (result == STOP_TREE_CHANGED && !state->test)
+			count(COUNT_TREE_CHANGED, 1);
+		return result;
+	}
+	if (state->mapping.kind == MAPPING_FILE && !state->test) {
+		state->mapping.file_id = file_id(state);
+		if (!state->mapping.file_id) {
+			state->mapping.kind = MAPPING_RAW;
+			count(COUNT_FILES_FULL, 1);
+		}
+	}
+	return FOUND;
+}
+
+#endif

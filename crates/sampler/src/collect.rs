@@ -1,0 +1,250 @@
+//! From a window of aggregated frames to profiles with names.
+//!
+//! Each distinct frame is symbolized once per window. What has no name keeps its address, and a stack
+//! whose walk stopped early says so at its root: no weight disappears and no frame is invented.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hearth_profile::{
+    Attributes, Dictionary, FrameKind, Function, Line, Location, LocationId, Mapping, MappingId, Profile,
+    ProfileBatch, ResourceProfiles, Scope, StackId, ValueType,
+};
+use hearth_symbolize::{KernelSymbols, SourceFrame, demangle};
+use hearth_unwind::StopReason;
+
+use crate::abi::Frame;
+use crate::files::{FileFacts, FileTable};
+use crate::processes::Identity;
+use crate::ring::Window;
+
+const KERNEL: &str = "[kernel]";
+
+/// Kernel symbols, read when the first kernel frame is met and again when a look-up fails.
+#[derive(Debug, Default)]
+pub(crate) struct KernelNames {
+    symbols: Option<KernelSymbols>,
+    read: Option<SystemTime>,
+}
+
+impl KernelNames {
+    /// How soon they may be read again: modules come and go, addresses without a name stay.
+    const REFRESH_AFTER: Duration = Duration::from_secs(60);
+
+    /// The name and the module of the function at `address`.
+    fn lookup(&mut self, address: u64) -> Option<(String, Option<String>)> {
+        if let Some(found) = self.find(address) {
+            return Some(found);
+        }
+        let fresh = self.read.is_some_and(|read| read.elapsed().is_ok_and(|age| age < Self::REFRESH_AFTER));
+        if fresh {
+            return None;
+        }
+        self.read = Some(SystemTime::now());
+        let text = std::fs::read("/proc/kallsyms").inspect_err(|error| tracing::warn!(%error, "no kernel names"));
+        match KernelSymbols::parse(&text.ok()?) {
+            Ok(symbols) => self.symbols = Some(symbols),
+            Err(error) => tracing::warn!(%error, "no kernel names"),
+        }
+        self.find(address)
+    }
+
+    fn find(&self, address: u64) -> Option<(String, Option<String>)> {
+        let symbol = self.symbols.as_ref()?.lookup(address)?;
+        Some((symbol.name.to_owned(), symbol.module.map(str::to_owned)))
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.symbols.as_ref().map_or(0, KernelSymbols::memory_bytes)
+    }
+}
+
+/// Builds one batch.
+pub(crate) struct Builder<'a> {
+    dictionary: Dictionary,
+    locations: HashMap<u64, LocationId, foldhash::fast::RandomState>,
+    files: HashMap<u32, (Option<Arc<FileFacts>>, MappingId)>,
+    source: Vec<SourceFrame>,
+    table: &'a FileTable,
+    kernel: &'a mut KernelNames,
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(table: &'a FileTable, kernel: &'a mut KernelNames) -> Self {
+        Self {
+            dictionary: Dictionary::default(),
+            locations: HashMap::default(),
+            files: HashMap::new(),
+            source: Vec::new(),
+            table,
+            kernel,
+        }
+    }
+
+    /// Turns a window into profiles; `identities` says who the window's subjects are.
+    pub(crate) fn build(mut self, window: &Window, identities: &[Arc<Identity>], period_ns: u64) -> ProfileBatch {
+        let mut stacks = vec![StackId::NONE];
+        for (caller, frame) in window.aggregate.nodes() {
+            let caller = stacks.get(caller as usize).copied().unwrap_or_default();
+            let location = self.location(frame);
+            stacks.push(self.dictionary.push(caller, location));
+        }
+        let by_id: HashMap<u32, &Arc<Identity>> =
+            window.subjects.iter().map(|subject| subject.id).zip(identities).collect();
+        let mut profiles: HashMap<u32, Profile> = HashMap::new();
+        for (process, node, count) in window.aggregate.counts() {
+            let stack = stacks.get(node as usize).copied().unwrap_or_default();
+            let profile = profiles.entry(process).or_insert_with(|| empty_profile(window, period_ns));
+            profile.samples.push(hearth_profile::Sample {
+                stack,
+                value: i64::try_from(count).unwrap_or(i64::MAX),
+                ..hearth_profile::Sample::default()
+            });
+        }
+        let mut ids: Vec<u32> = profiles.keys().copied().collect();
+        ids.sort_unstable();
+        let scope =
+            Scope { name: "hearth".into(), version: env!("CARGO_PKG_VERSION").into(), ..Scope::default() };
+        let resources = ids
+            .into_iter()
+            .filter_map(|id| {
+                let profile = profiles.remove(&id)?;
+                let resource = by_id.get(&id).map_or_else(Attributes::default, |identity| resource(identity));
+                Some(ResourceProfiles { resource, scope: scope.clone(), profiles: vec![profile] })
+            })
+            .collect();
+        ProfileBatch { dictionary: self.dictionary, resources }
+    }
+
+    fn location(&mut self, frame: Frame) -> LocationId {
+        if let Some(&known) = self.locations.get(&frame.encode()) {
+            return known;
+        }
+        let location = match frame {
+            Frame::File { id, offset } => self.file_location(id, offset),
+            Frame::Kernel(address) => self.kernel_location(address),
+            Frame::Anonymous(address) => self.bare_location("[anonymous]", address),
+            Frame::Raw(address) => self.bare_location("[unknown]", address),
+            Frame::Stopped(number) => self.stopped_location(number),
+        };
+        let id = self.dictionary.location(location);
+        self.locations.insert(frame.encode(), id);
+        id
+    }
+
+    fn mapping(&mut self, filename: &str, build_id: Option<&str>) -> MappingId {
+        let filename = self.dictionary.string(filename);
+        let build_id = self.dictionary.string(build_id.unwrap_or(""));
+        self.dictionary.mapping(Mapping { filename, build_id, ..Mapping::default() })
+    }
+
+    fn file_location(&mut self, id: u32, offset: u64) -> Location {
+        let (facts, mapping) = match self.files.get(&id) {
+            Some(known) => known.clone(),
+            None => {
+                let facts = self.table.get(id);
+                let path = facts.as_ref().map_or("[unknown]", |facts| facts.path.as_str());
+                let object = facts.as_ref().and_then(|facts| facts.object.as_ref());
+                let mapping = self.mapping(path, object.and_then(|object| object.build_id.as_deref()));
+                self.files.insert(id, (facts.clone(), mapping));
+                (facts, mapping)
+            }
+        };
+        let address = facts.as_ref().and_then(|facts| facts.elf_address(offset));
+        let mut source = std::mem::take(&mut self.source);
+        source.clear();
+        if let (Some(facts), Some(address)) = (&facts, address) {
+            facts.frames(address, &mut source);
+        }
+        let is_go = facts.as_ref().and_then(|facts| facts.object.as_ref()).is_some_and(|object| object.is_go());
+        let native = if is_go { FrameKind::Go } else { FrameKind::Native };
+        let kind = source.first().map(|frame| frame.kind).filter(|kind| *kind > FrameKind::Native);
+        let lines = source.iter().map(|frame| self.line(frame)).collect();
+        self.source = source;
+        // Without an ELF header, the offset in the file is the best address there is.
+        let address = address.map_or(offset, |address| address.0);
+        Location { mapping, address, lines, kind: kind.unwrap_or(native) }
+    }
+
+    fn line(&mut self, frame: &SourceFrame) -> Line {
+        let function = Function {
+            name: self.dictionary.string(&frame.name),
+            system_name: self.dictionary.string(&frame.system_name),
+            filename: self.dictionary.string(&frame.file),
+            start_line: frame.start_line,
+        };
+        Line { function: self.dictionary.function(function), line: frame.line, column: 0 }
+    }
+
+    /// Kernel addresses differ with every boot and tell an attacker where the kernel is, so a frame
+    /// with a name has none.
+    fn kernel_location(&mut self, address: u64) -> Location {
+        let kind = FrameKind::Kernel;
+        let Some((name, module)) = self.kernel.lookup(address) else {
+            let mapping = self.mapping(KERNEL, None);
+            return Location { mapping, address, lines: Box::default(), kind };
+        };
+        let mapping = match module {
+            Some(module) => self.mapping(&format!("[{module}]"), None),
+            None => self.mapping(KERNEL, None),
+        };
+        let demangled = demangle(&name);
+        let system_name = if demangled.name == name { "" } else { name.as_str() };
+        let frame = SourceFrame {
+            system_name: system_name.to_owned(),
+            name: demangled.name.into_owned(),
+            ..SourceFrame::default()
+        };
+        Location { mapping, address: 0, lines: [self.line(&frame)].into(), kind }
+    }
+
+    fn bare_location(&mut self, mapping: &str, address: u64) -> Location {
+        let mapping = self.mapping(mapping, None);
+        Location { mapping, address, lines: Box::default(), kind: FrameKind::Native }
+    }
+
+    fn stopped_location(&mut self, number: u16) -> Location {
+        let name = match StopReason::from_number(number) {
+            Some(reason) => format!("[stopped: {}]", reason.name()),
+            None => format!("[stopped: reason {number}]"),
+        };
+        let line = self.line(&SourceFrame { name, ..SourceFrame::default() });
+        Location { lines: [line].into(), ..Location::default() }
+    }
+}
+
+fn empty_profile(window: &Window, period_ns: u64) -> Profile {
+    let since_epoch = window.start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    Profile {
+        sample_type: ValueType::new("samples", "count"),
+        period_type: ValueType::new("cpu", "nanoseconds"),
+        period: i64::try_from(period_ns).unwrap_or(i64::MAX),
+        time_unix_nano: nanos(since_epoch),
+        duration_nano: nanos(window.duration),
+        ..Profile::default()
+    }
+}
+
+fn resource(identity: &Identity) -> Attributes {
+    let mut resource = Attributes::default();
+    // First what the process says about itself, so that what we know ourselves wins.
+    for (key, value) in &identity.attributes {
+        resource.set(key.as_str(), value.as_str());
+    }
+    resource.set("process.pid", i64::from(identity.pid));
+    let facts = [
+        ("process.executable.name", &identity.executable_name),
+        ("process.executable.path", &identity.executable_path),
+        ("container.id", &identity.container_id),
+        ("service.name", &identity.service_name),
+    ];
+    for (key, value) in facts {
+        if let Some(value) = value {
+            resource.set(key, value.as_str());
+        }
+    }
+    resource
+}

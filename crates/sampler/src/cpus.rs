@@ -1,0 +1,69 @@
+//! A timer on every online CPU, following CPUs that come and go.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use aya::programs::ProgramFd;
+
+use crate::error::StartError;
+use crate::{kernel, sys};
+
+/// The timers, by CPU. Dropping it stops sampling.
+#[derive(Debug)]
+pub(crate) struct CpuTimers {
+    program: ProgramFd,
+    period_ns: u64,
+    timers: BTreeMap<u32, OwnedFd>,
+}
+
+impl CpuTimers {
+    /// Starts to sample all online CPUs.
+    pub(crate) fn start(program: ProgramFd, period_ns: u64) -> Result<Self, StartError> {
+        let mut timers = Self { program, period_ns, timers: BTreeMap::new() };
+        let online = kernel::online_cpus().map_err(StartError::system("read which CPUs are online"))?;
+        for cpu in online {
+            timers.open(cpu).map_err(|source| refused(cpu, source))?;
+        }
+        Ok(timers)
+    }
+
+    fn open(&mut self, cpu: u32) -> io::Result<()> {
+        let timer = sys::open_cpu_clock(cpu, self.period_ns)?;
+        sys::attach(timer.as_fd(), self.program.as_fd())?;
+        self.timers.insert(cpu, timer);
+        Ok(())
+    }
+
+    /// Follows CPUs that went online or offline.
+    pub(crate) fn refresh(&mut self) {
+        let Ok(online) = kernel::online_cpus() else { return };
+        self.timers.retain(|cpu, _| online.contains(cpu));
+        for cpu in online {
+            if !self.timers.contains_key(&cpu) {
+                match self.open(cpu) {
+                    Ok(()) => tracing::info!(cpu, "sampling a CPU that came online"),
+                    Err(error) => tracing::warn!(cpu, %error, "cannot sample a CPU that came online"),
+                }
+            }
+        }
+    }
+
+    /// How many CPUs are sampled.
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len()
+    }
+}
+
+fn refused(cpu: u32, source: io::Error) -> StartError {
+    let hint = match source.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => {
+            "; grant CAP_PERFMON, or set kernel.perf_event_paranoid to -1 (in a container, the seccomp profile \
+             must also allow perf_event_open)"
+        }
+        Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files (ulimit -n)",
+        Some(libc::EINVAL) => "; the sampling frequency may be above what kernel.perf_event_max_sample_rate allows",
+        _ => "",
+    };
+    StartError::PerfEvent { cpu, source, hint }
+}

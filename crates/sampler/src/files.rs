@@ -1,0 +1,268 @@
+//! Files whose code was sampled: opened once, their symbols indexed, found by the id in frames.
+//!
+//! ```text
+//! file event ─▶ queue ─▶ worker: open through the process, parse, index symbols ─▶ FileTable
+//!                               └─▶ tell the kernel side that the file is known
+//! ```
+//!
+//! Frames already carry the id, so nothing waits for the worker: names are looked up when a window is
+//! collected. A file whose process was gone before it could be opened is asked for again by the kernel
+//! side as soon as another process runs it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aya::maps::{HashMap as BpfHashMap, MapData};
+use hearth_objfile::{ElfAddress, FileOffset, ObjectFile, ProcessAddress};
+use hearth_symbolize::{FrameSource as _, SourceFrame, SymbolTable};
+use object::ReadCache;
+
+use crate::abi::{self, FileEntry, FileKey};
+use crate::process;
+use crate::processes::{lock, wait_while};
+use crate::sys;
+
+/// The kernel side's map of files.
+pub(crate) type FilesMap = BpfHashMap<MapData, FileKey, FileEntry>;
+
+/// Memory of symbol tables above which those least recently used are dropped.
+const SYMBOLS_BYTES_MAX: usize = 64 << 20;
+/// Files kept, well below the 8192 entries of the kernel side's map.
+const FILES_MAX: usize = 6144;
+/// How often a file is tried before it is given up.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// A file to open.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) id: u32,
+    pub(crate) pid: u32,
+    pub(crate) vma_start: u64,
+    pub(crate) vma_end: u64,
+    /// Size by which the file is recognised.
+    pub(crate) size: Option<u64>,
+    /// Its key in the kernel side's map; none if it did not come from there.
+    pub(crate) key: Option<FileKey>,
+    /// Last component of its path.
+    pub(crate) name: String,
+}
+
+/// What is known about a file.
+#[derive(Debug)]
+pub(crate) struct FileFacts {
+    /// Its path as its process saw it; its name if it was never opened.
+    pub(crate) path: String,
+    /// Its ELF header; none if it is not ELF or was never opened.
+    pub(crate) object: Option<ObjectFile>,
+    symbols: Option<SymbolTable>,
+}
+
+impl FileFacts {
+    /// The ELF address of a byte of the file.
+    pub(crate) fn elf_address(&self, offset: u64) -> Option<ElfAddress> {
+        self.object.as_ref()?.elf_address(FileOffset(offset))
+    }
+
+    /// Appends the functions at `address`, innermost first.
+    pub(crate) fn frames(&self, address: ElfAddress, out: &mut Vec<SourceFrame>) -> bool {
+        self.symbols.as_ref().is_some_and(|symbols| symbols.frames(address, out))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.symbols.as_ref().map_or(0, SymbolTable::memory_bytes)
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    facts: Arc<FileFacts>,
+    key: Option<FileKey>,
+    /// Not final: another process may give us the file.
+    attempts: u32,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: HashMap<u32, Slot>,
+    pending: usize,
+    uses: u64,
+}
+
+/// All files by id.
+#[derive(Debug)]
+pub(crate) struct FileTable {
+    table: Mutex<Table>,
+    idle: Condvar,
+    jobs: Mutex<Option<Sender<Job>>>,
+}
+
+impl FileTable {
+    /// Starts the worker; `map` is the kernel side's.
+    pub(crate) fn spawn(map: FilesMap) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let (sender, receiver) = channel();
+        let files = Arc::new(Self {
+            table: Mutex::default(),
+            idle: Condvar::new(),
+            jobs: Mutex::new(Some(sender)),
+        });
+        let shared = Arc::clone(&files);
+        let thread = std::thread::Builder::new().name("hearth-files".into()).spawn(move || {
+            sys::lower_priority(10);
+            shared.run(&receiver, map);
+        })?;
+        Ok((files, thread))
+    }
+
+    /// Queues a file to be opened.
+    pub(crate) fn ask(&self, job: Job) {
+        let jobs = lock(&self.jobs);
+        let Some(sender) = jobs.as_ref() else { return };
+        lock(&self.table).pending += 1;
+        if sender.send(job).is_err() {
+            lock(&self.table).pending -= 1;
+        }
+    }
+
+    /// Lets the worker end when its queue is empty.
+    pub(crate) fn stop(&self) {
+        lock(&self.jobs).take();
+    }
+
+    /// Waits until every queued file was tried, at most `limit`.
+    pub(crate) fn wait(&self, limit: Duration) {
+        wait_while(&self.idle, lock(&self.table), limit, |table| table.pending > 0);
+    }
+
+    /// What is known about a file; none if it has not been tried yet.
+    pub(crate) fn get(&self, id: u32) -> Option<Arc<FileFacts>> {
+        let mut table = lock(&self.table);
+        table.uses += 1;
+        let uses = table.uses;
+        let slot = table.slots.get_mut(&id)?;
+        slot.used = uses;
+        Some(Arc::clone(&slot.facts))
+    }
+
+    /// Bytes held by symbol tables.
+    pub(crate) fn symbols_bytes(&self) -> usize {
+        lock(&self.table).slots.values().map(|slot| slot.facts.memory_bytes()).sum()
+    }
+
+    /// How many files are known.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.table).slots.len()
+    }
+
+    fn run(&self, jobs: &Receiver<Job>, mut map: FilesMap) {
+        while let Ok(job) = jobs.recv() {
+            let attempts = match lock(&self.table).slots.get(&job.id) {
+                Some(slot) => slot.attempts,
+                None => 1,
+            };
+            if attempts > 0 {
+                self.try_file(&job, attempts, &mut map);
+            }
+            let mut table = lock(&self.table);
+            table.pending -= 1;
+            if table.pending == 0 {
+                self.idle.notify_all();
+            }
+        }
+    }
+
+    fn try_file(&self, job: &Job, attempts: u32, map: &mut FilesMap) {
+        let (facts, attempts) = match read_file(job) {
+            Ok(facts) => (facts, 0),
+            Err(reason) => {
+                tracing::debug!(pid = job.pid, file = job.name, %reason, "cannot open a sampled file");
+                let facts = FileFacts { path: job.name.clone(), object: None, symbols: None };
+                (facts, if attempts < ATTEMPTS_MAX { attempts + 1 } else { 0 })
+            }
+        };
+        if attempts == 0
+            && let Some(key) = &job.key
+            && let Err(error) = map.insert(key, abi::known_entry(job.id), 0)
+        {
+            tracing::debug!(%error, "cannot mark a file as known");
+        }
+        let mut table = lock(&self.table);
+        table.uses += 1;
+        let used = table.uses;
+        table.slots.insert(job.id, Slot { facts: Arc::new(facts), key: job.key, attempts, used });
+        evict(&mut table, map);
+    }
+}
+
+/// Drops the files least recently used while there are too many; the kernel side forgets them too and
+/// gives them a new id when they are met again.
+fn evict(table: &mut Table, map: &mut FilesMap) {
+    let mut bytes: usize = table.slots.values().map(|slot| slot.facts.memory_bytes()).sum();
+    while (bytes > SYMBOLS_BYTES_MAX || table.slots.len() > FILES_MAX) && table.slots.len() > 1 {
+        let Some((&id, _)) = table.slots.iter().min_by_key(|(_, slot)| slot.used) else { return };
+        if let Some(slot) = table.slots.remove(&id) {
+            bytes -= slot.facts.memory_bytes();
+            if let Some(key) = slot.key
+                && let Err(error) = map.remove(&key)
+            {
+                tracing::debug!(%error, "cannot forget a file");
+            }
+        }
+    }
+}
+
+fn read_file(job: &Job) -> Result<FileFacts, String> {
+    if job.key.as_ref().is_some_and(abi::is_vdso) {
+        let image = vdso_image().map_err(|error| error.to_string())?;
+        return facts("[vdso]".into(), image.as_slice());
+    }
+    let (file, path) =
+        process::open_mapped_file(job.pid, ProcessAddress(job.vma_start), ProcessAddress(job.vma_end))
+            .map_err(|error| error.to_string())?;
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    // The process may have executed something else meanwhile, with the same addresses.
+    if job.size.is_some_and(|expected| expected != size) {
+        return Err(format!("{path} has {size} bytes, the sampled file had {:?}", job.size));
+    }
+    // What is not ELF (a JIT's cache, a Java archive) keeps its path and stays without names.
+    facts(path, &ReadCache::new(file))
+}
+
+fn facts<'d, R: object::ReadRef<'d>>(path: String, data: R) -> Result<FileFacts, String> {
+    match ObjectFile::parse(data) {
+        Ok(object) => {
+            let symbols = SymbolTable::from_elf(data)
+                .inspect_err(|error| tracing::debug!(path, %error, "no symbols"))
+                .ok();
+            Ok(FileFacts { path, object: Some(object), symbols })
+        }
+        Err(error) => {
+            tracing::debug!(path, %error, "not an object file");
+            Ok(FileFacts { path, object: None, symbols: None })
+        }
+    }
+}
+
+/// The vDSO, which the kernel maps into every process: read from our own memory.
+fn vdso_image() -> std::io::Result<Vec<u8>> {
+    const VDSO_BYTES_MAX: u64 = 1 << 16;
+    let mut maps = String::new();
+    File::open("/proc/self/maps")?.read_to_string(&mut maps)?;
+    let range = maps.lines().find(|line| line.ends_with("[vdso]")).and_then(|line| line.split(' ').next());
+    let (start, end) = range
+        .and_then(|range| range.split_once('-'))
+        .and_then(|(start, end)| {
+            Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+        })
+        .ok_or_else(|| std::io::Error::other("this process has no vDSO"))?;
+    let size = end.saturating_sub(start).min(VDSO_BYTES_MAX);
+    let mut image = vec![0; usize::try_from(size).map_err(std::io::Error::other)?];
+    File::open("/proc/self/mem")?.read_exact_at(&mut image, start)?;
+    Ok(image)
+}

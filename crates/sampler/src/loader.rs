@@ -1,0 +1,300 @@
+//! Loads the BPF programs that fit this kernel and tests them before they are trusted.
+
+use std::os::fd::AsFd as _;
+
+use aya::maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::{PerfEvent, Program, ProgramError, ProgramFd, RawTracePoint};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+
+use crate::abi::{Counter, TestResult};
+use crate::error::StartError;
+use crate::files::FilesMap;
+use crate::kernel::{self, Capabilities, Capability, Version};
+use crate::{Overrides, Target, selftest, sys};
+
+#[cfg(target_arch = "x86_64")]
+static OBJECTS: [(FeatureLevel, &[u8]); 2] = [
+    (
+        FeatureLevel::V5_15,
+        aya::include_bytes_aligned!("../../../bpf/objects/sampler-x86_64-515.bpf.o"),
+    ),
+    (
+        FeatureLevel::V5_10,
+        aya::include_bytes_aligned!("../../../bpf/objects/sampler-x86_64-510.bpf.o"),
+    ),
+];
+#[cfg(target_arch = "aarch64")]
+static OBJECTS: [(FeatureLevel, &[u8]); 2] = [
+    (
+        FeatureLevel::V5_15,
+        aya::include_bytes_aligned!("../../../bpf/objects/sampler-aarch64-515.bpf.o"),
+    ),
+    (
+        FeatureLevel::V5_10,
+        aya::include_bytes_aligned!("../../../bpf/objects/sampler-aarch64-510.bpf.o"),
+    ),
+];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+static OBJECTS: [(FeatureLevel, &[u8]); 0] = [];
+
+const RING_BYTES_MIN: u32 = 1 << 19;
+const RING_BYTES_PER_CPU: u32 = 1 << 15;
+const RING_BYTES_MAX: u32 = 1 << 24;
+
+/// What the loaded programs need from the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FeatureLevel {
+    /// Linux 5.10: the place of the user registers is computed.
+    V5_10,
+    /// Linux 5.15: `bpf_task_pt_regs`.
+    V5_15,
+}
+
+impl FeatureLevel {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V5_10 => "5.10",
+            Self::V5_15 => "5.15",
+        }
+    }
+}
+
+/// The kernel side, loaded and tested, not yet sampling.
+pub(crate) struct Loaded {
+    /// Keeps programs loaded and tracepoints attached.
+    pub(crate) bpf: Ebpf,
+    pub(crate) sample_program: ProgramFd,
+    pub(crate) samples: RingBuf<MapData>,
+    pub(crate) events: RingBuf<MapData>,
+    pub(crate) files: FilesMap,
+    pub(crate) counters: PerCpuArray<MapData, u64>,
+    pub(crate) level: FeatureLevel,
+    /// Why addresses are looked up in user space; none if the kernel side does it.
+    pub(crate) degraded: Option<String>,
+    pub(crate) map_bytes: u64,
+}
+
+/// Loads, tests and attaches everything but the timers.
+pub(crate) fn load(target: &Target, overrides: &Overrides) -> Result<Loaded, StartError> {
+    check_kernel()?;
+    if let Err(error) = sys::raise_memlock() {
+        tracing::debug!(%error, "cannot raise the limit of locked memory; needed before Linux 5.11 only");
+    }
+    let forced = overrides.force_fallback.then(|| "asked for".to_owned());
+    let mut loaded = load_level(target, overrides, forced.is_some())?;
+    loaded.degraded = match forced {
+        Some(reason) => Some(reason),
+        None => selftest::run(&mut loaded.bpf).err(),
+    };
+    if let Some(reason) = &loaded.degraded
+        && !overrides.force_fallback
+    {
+        tracing::warn!(reason, "self-test failed: looking up addresses through /proc");
+        let reason = loaded.degraded.take();
+        drop(loaded);
+        loaded = load_level(target, overrides, true)?;
+        loaded.degraded = reason;
+    }
+    attach_tracepoints(&mut loaded.bpf)?;
+    sys::release_memory();
+    Ok(loaded)
+}
+
+/// Refuses kernels and machines on which loading cannot succeed, with the reason.
+fn check_kernel() -> Result<(), StartError> {
+    if OBJECTS.is_empty() {
+        return Err(StartError::Architecture { architecture: std::env::consts::ARCH });
+    }
+    let release = kernel::release();
+    if Version::parse(&release).is_some_and(|version| version < Version(5, 10)) {
+        return Err(StartError::KernelTooOld { found: release });
+    }
+    let missing = Capabilities::current().missing(&[Capability::Bpf, Capability::Perfmon]);
+    if !missing.is_empty() {
+        return Err(StartError::NotPermitted { action: "load BPF programs", missing });
+    }
+    if !kernel::has_btf() {
+        return Err(StartError::NoBtf { path: kernel::BTF_PATH });
+    }
+    Ok(())
+}
+
+fn load_level(target: &Target, overrides: &Overrides, raw_frames: bool) -> Result<Loaded, StartError> {
+    let version = Version::parse(&kernel::release()).unwrap_or(Version(5, 10));
+    let newest = if version >= Version(5, 15) { FeatureLevel::V5_15 } else { FeatureLevel::V5_10 };
+    let wanted = overrides.feature_level.unwrap_or(newest);
+    let (level, object) = OBJECTS
+        .iter()
+        .find(|(level, _)| *level <= wanted)
+        .ok_or(StartError::Architecture { architecture: std::env::consts::ARCH })?;
+    let cpus = kernel::possible_cpus().map_err(StartError::system("read how many CPUs there are"))?;
+    let ring_bytes = cpus
+        .saturating_mul(RING_BYTES_PER_CPU)
+        .clamp(RING_BYTES_MIN, RING_BYTES_MAX)
+        .next_power_of_two();
+    let filter = u32::from(matches!(target, Target::Processes(_)));
+    let mut bpf = EbpfLoader::new()
+        .override_global("possible_cpus", &cpus, true)
+        .override_global("filter_processes", &filter, true)
+        .override_global("raw_frames", &u32::from(raw_frames), true)
+        .override_global("ring_bytes", &ring_bytes, true)
+        .map_max_entries("samples", ring_bytes)
+        .map_max_entries("targets", if filter == 0 { 1 } else { 4096 })
+        .load(object)
+        .map_err(|error| refused("maps and relocations", &error))?;
+    let sample_program = load_programs(&mut bpf)?;
+    if let Target::Processes(pids) = target {
+        add_targets(&mut bpf, pids)?;
+    }
+    let map_bytes = map_bytes(&bpf);
+    Ok(Loaded {
+        sample_program,
+        samples: take(&mut bpf, "samples")?,
+        events: take(&mut bpf, "events")?,
+        files: take(&mut bpf, "files")?,
+        counters: take(&mut bpf, "counters")?,
+        level: *level,
+        degraded: None,
+        map_bytes,
+        bpf,
+    })
+}
+
+fn load_programs(bpf: &mut Ebpf) -> Result<ProgramFd, StartError> {
+    for (name, program) in bpf.programs_mut() {
+        let result = match program {
+            Program::PerfEvent(program) => program.load(),
+            Program::RawTracePoint(program) => program.load(),
+            _ => Err(ProgramError::UnexpectedProgramType),
+        };
+        if let Err(error) = result {
+            let stage = if name == "sample_cpu" { "sampling program" } else { "tracepoint program" };
+            return Err(refused(stage, &error.into()));
+        }
+    }
+    let program: &mut PerfEvent = bpf
+        .program_mut("sample_cpu")
+        .ok_or(ProgramError::NotLoaded)
+        .and_then(TryInto::try_into)
+        .map_err(|error| refused("sampling program", &error.into()))?;
+    let fd = program.fd().map_err(|error| refused("sampling program", &error.into()))?;
+    fd.try_clone().map_err(StartError::system("duplicate a program's descriptor"))
+}
+
+fn attach_tracepoints(bpf: &mut Ebpf) -> Result<(), StartError> {
+    for (name, tracepoint) in [
+        ("process_exec", "sched_process_exec"),
+        ("process_fork", "sched_process_fork"),
+        ("process_exit", "sched_process_exit"),
+    ] {
+        let program: &mut RawTracePoint = bpf
+            .program_mut(name)
+            .ok_or(ProgramError::NotLoaded)
+            .and_then(TryInto::try_into)
+            .map_err(|error| refused("tracepoints", &error.into()))?;
+        program.attach(tracepoint).map_err(|error| refused("tracepoints", &error.into()))?;
+    }
+    Ok(())
+}
+
+fn add_targets(bpf: &mut Ebpf, pids: &[u32]) -> Result<(), StartError> {
+    let map = bpf.map_mut("targets").ok_or_else(|| missing("targets"))?;
+    let mut targets: BpfHashMap<_, u32, u32> =
+        BpfHashMap::try_from(map).map_err(|error| refused("targets", &error.into()))?;
+    for pid in pids {
+        targets.insert(pid, 0, 0).map_err(|error| refused("targets", &error.into()))?;
+    }
+    Ok(())
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>>(
+    bpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, StartError> {
+    let map = bpf.take_map(name).ok_or_else(|| missing(name))?;
+    T::try_from(map).map_err(|error| refused(name, &error.into()))
+}
+
+fn missing(name: &'static str) -> StartError {
+    StartError::Load { stage: name, reason: "the object has no such map".into() }
+}
+
+/// An error of the loader for people: a refusal for lack of privileges is one, all else is a report.
+fn refused(stage: &'static str, error: &EbpfError) -> StartError {
+    let mut reason = String::new();
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    let mut denied = false;
+    while let Some(error) = source {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            denied |= matches!(io.raw_os_error(), Some(libc::EPERM | libc::EACCES));
+        }
+        let text = error.to_string();
+        if !reason.contains(&text) {
+            reason = if reason.is_empty() { text } else { format!("{reason}: {text}") };
+        }
+        source = error.source();
+    }
+    let has_log = reason.contains("processed ") && reason.contains(" insns");
+    if denied && !has_log {
+        let wanted = [Capability::Bpf, Capability::Perfmon, Capability::SysAdmin];
+        let missing = match Capabilities::current().missing(&wanted) {
+            missing if missing.is_empty() => {
+                "nothing this process could be granted (a security module, kernel lockdown or seccomp forbids it; \
+                 before Linux 5.11 also the locked-memory limit, ulimit -l)"
+                    .into()
+            }
+            missing => missing,
+        };
+        return StartError::NotPermitted { action: "load BPF programs", missing };
+    }
+    const REASON_BYTES_MAX: usize = 2000;
+    let from = reason.len().saturating_sub(REASON_BYTES_MAX);
+    let from = (from..reason.len()).find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
+    StartError::Load { stage, reason: reason.get(from..).unwrap_or(&reason).to_owned() }
+}
+
+/// Kernel memory of all maps, as the kernel reports it.
+fn map_bytes(bpf: &Ebpf) -> u64 {
+    use aya::maps::Map;
+    bpf.maps()
+        .filter_map(|(_, map)| match map {
+            Map::RingBuf(data) | Map::HashMap(data) | Map::Array(data) | Map::PerCpuArray(data) => {
+                std::fs::read_to_string(format!(
+                    "/proc/self/fdinfo/{}",
+                    std::os::fd::AsRawFd::as_raw_fd(&data.fd().as_fd())
+                ))
+                .ok()
+            }
+            _ => None,
+        })
+        .filter_map(|info| {
+            let bytes = info.lines().find_map(|line| line.strip_prefix("memlock:"))?;
+            bytes.trim().parse::<u64>().ok()
+        })
+        .sum()
+}
+
+/// Sums a per-CPU counter.
+pub(crate) fn counter(counters: &PerCpuArray<MapData, u64>, counter: Counter) -> u64 {
+    counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
+}
+
+/// Looks up an address of this process by the kernel side; none if that cannot be run.
+pub(crate) fn test_lookup(bpf: &mut Ebpf, address: u64) -> Result<TestResult, String> {
+    use aya::programs::{RawTracePointRunOptions, TestRun as _};
+    let program: &mut RawTracePoint = bpf
+        .program_mut("test_lookup")
+        .ok_or_else(|| "no test program".to_owned())?
+        .try_into()
+        .map_err(|error: ProgramError| error.to_string())?;
+    let mut options = RawTracePointRunOptions::new();
+    options.args[0] = address;
+    let result = program.test_run(options).map_err(|error| format!("cannot run the test program: {error}"))?;
+    if result.return_value != 0 {
+        return Err(format!("the test program answered {}", result.return_value));
+    }
+    let map = bpf.map("test_results").ok_or_else(|| "no map of results".to_owned())?;
+    let results: Array<_, TestResult> = Array::try_from(map).map_err(|error| error.to_string())?;
+    results.get(&0, 0).map_err(|error| error.to_string())
+}
