@@ -1,9 +1,22 @@
 //! The on-disk block: Parquet files of rows, points and a dictionary; the traits through which
 //! queries read.
 
+mod format;
+mod merge;
+mod read;
 mod source;
+mod table;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod write;
 
+pub use format::FORMAT_VERSION;
+pub use merge::merge;
+pub use read::Block;
 pub use source::{Filter, Point, Row, SLOT_MS, Series, Snapshot, Source, slot_of};
+pub use table::Blob;
+pub use write::Summary;
 
 /// Why stored data cannot be read or written.
 #[derive(Debug, thiserror::Error)]
