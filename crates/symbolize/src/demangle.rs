@@ -92,7 +92,9 @@ fn rust(raw: &str) -> Option<String> {
     let mut out = Bounded::default();
     // An error means that the bound was reached: what is there is shown.
     let _ = write!(out, "{symbol:#}");
-    Some(out.finish())
+    // The demangler's way to say, in the middle of a name, that it is no name.
+    let broken = ["{invalid syntax}", "{recursion limit reached}", "{size limit reached}"];
+    (!broken.iter().any(|mark| out.text.contains(mark))).then(|| out.finish())
 }
 
 fn cpp(raw: &str) -> Option<String> {
@@ -108,10 +110,24 @@ fn cpp(raw: &str) -> Option<String> {
         .recursion_limit(CPP_RECURSION_MAX);
     let mut out = Bounded::default();
     match symbol.structured_demangle(&mut out, &options) {
-        Ok(()) => Some(out.finish()),
+        Ok(()) => {
+            let length = without_qualifiers(&out.text).len();
+            out.text.truncate(length);
+            Some(out.finish())
+        }
         Err(_) if out.full => Some(out.finish()),
         Err(_) => None,
     }
+}
+
+/// A C++ name without the qualifiers that belong to the parameters left out.
+fn without_qualifiers(name: &str) -> &str {
+    const QUALIFIERS: [&str; 4] = [" const", " volatile", " &", " &&"];
+    let mut name = name;
+    while let Some(shorter) = QUALIFIERS.iter().find_map(|qualifier| name.strip_suffix(qualifier)) {
+        name = shorter;
+    }
+    name
 }
 
 /// The name without `@VERSION` or `@@VERSION`.
