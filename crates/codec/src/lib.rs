@@ -19,6 +19,7 @@ mod limits;
 pub mod otlp;
 pub mod pprof;
 pub mod pyroscope;
+pub mod svg;
 mod text;
 pub mod wire;
 

@@ -350,7 +350,8 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn fields_are_read_or_refused() {
-        let cases: &[(&str, &[u8], Result<&[(u32, Value<'_>)], &str>)] = &[
+        type Case<'a> = (&'a str, &'a [u8], Result<&'a [(u32, Value<'a>)], &'a str>);
+        let cases: &[Case<'_>] = &[
             ("nothing",              &[],                        Ok(&[])),
             ("a varint",             &[0x08, 0x96, 0x01],        Ok(&[(1, Value::Varint(150))])),
             ("a padded varint",      &[0x08, 0x81, 0x80, 0x00],  Ok(&[(1, Value::Varint(1))])),

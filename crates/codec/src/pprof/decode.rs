@@ -227,6 +227,8 @@ impl Decoder<'_> {
         if function.system_name == function.name {
             function.system_name = StringId::NONE;
         }
+        // Old .NET SDKs leave the id out and mean the position, counted from 1.
+        let id = if id == 0 { self.functions.len() as u64 + 1 } else { id };
         self.functions.insert(id, self.dictionary.function(function));
         Ok(())
     }
