@@ -9,13 +9,17 @@ export class Resource<T> {
   private readonly loadingSignal = signal(false);
   private readonly staleSignal = signal(false);
   private running: AbortController | undefined;
+  private readonly refreshSignal = signal(false);
   private key = '';
+  private answeredKey: string | undefined;
 
   readonly data: ReadonlySignal<T | null> = this.dataSignal;
   readonly failure: ReadonlySignal<Failure | null> = this.failureSignal;
   readonly loading: ReadonlySignal<boolean> = this.loadingSignal;
   /** True while the data shown answers another question than the one being loaded. */
   readonly stale: ReadonlySignal<boolean> = this.staleSignal;
+  /** True if the data is a newer answer to the same question. */
+  readonly isRefresh: ReadonlySignal<boolean> = this.refreshSignal;
 
   /**
    * Loads, giving up what is still under way. The data of the last answer stays meanwhile; `key`
@@ -43,6 +47,10 @@ export class Resource<T> {
       // A server that went away is no reason to blank a page someone reads.
       if (data !== null || failure?.kind !== 'unreachable') this.dataSignal.value = data;
       this.failureSignal.value = failure;
+      if (data !== null) {
+        this.refreshSignal.value = this.key === this.answeredKey;
+        this.answeredKey = this.key;
+      }
       this.loadingSignal.value = false;
       this.staleSignal.value = false;
     });

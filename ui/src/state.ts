@@ -6,7 +6,8 @@ import { formatUrl, parseSelection, parseUrl, type UrlState } from './url.ts';
 import { isRelative, resolveRange, slotEnd, type TimeRange } from './time.ts';
 
 const THEME_KEY = 'hearth-theme';
-export const REFRESH_MS = 5000;
+/** How often a live page loads again; a flame graph is heavier than a list. */
+const REFRESH_MS = { fleet: 5000, explore: 10_000, status: 5000 };
 
 export const state = signal<UrlState>(parseUrl(location.pathname, location.search));
 
@@ -99,9 +100,12 @@ export function startState(): void {
   effect(() => {
     document.documentElement.dataset['theme'] = theme.value;
   });
-  setInterval(() => {
-    if (isLive.peek() && document.visibilityState === 'visible') refresh();
-  }, REFRESH_MS);
+  effect(() => {
+    const timer = setInterval(() => {
+      if (isLive.peek() && document.visibilityState === 'visible') refresh();
+    }, REFRESH_MS[page.value]);
+    return () => clearInterval(timer);
+  });
   document.addEventListener('visibilitychange', () => {
     if (isLive.peek() && document.visibilityState === 'visible') refresh();
   });

@@ -59,6 +59,13 @@ export function describeRange(from: string, to: string): string {
   return describeSpan(resolveRange(from, to, 0));
 }
 
+/** The same for narrow windows: `15m`, or times without dates. */
+export function shortRange(from: string, to: string): string {
+  if (from.startsWith('now-') && to === 'now') return from.slice(4);
+  const { from: start, to: end } = resolveRange(from, to, Date.now());
+  return `${formatClock(start)} – ${formatClock(end)}`;
+}
+
 /** An absolute range; the date is left out where both ends are today's. */
 export function describeSpan({ from, to }: TimeRange): string {
   const seconds = to - from < 10 * 6e4;

@@ -1263,6 +1263,8 @@ function makePalette(theme) {
 		background: css(ground),
 		full: shades.map(css),
 		dim: blend(dark ? .78 : .72),
+		root: dark ? "#8f98a9" : "#c9ced8",
+		rootDim: dark ? "#262c38" : "#eceef2",
 		sliver: blend(dark ? .66 : .6),
 		sliverHit: dark ? "#ff8a3d" : "#d9590a",
 		sliverMiss: dark ? "#252b38" : "#e4e7ee",
@@ -1432,7 +1434,7 @@ function paint(context, scene, fitter) {
 	};
 }
 function collectLevel(scene, level, buckets, labels) {
-	const { model, viewport, palette, shades, hits } = scene;
+	const { model, viewport, hits } = scene;
 	const { levelNodes, levelOffsets, start, total, name } = model;
 	const scale = viewport.width / viewport.span;
 	const y = viewport.levelY(level);
@@ -1444,7 +1446,7 @@ function collectLevel(scene, level, buckets, labels) {
 		const left = (start[node] - viewport.left) * scale;
 		if (left >= viewport.width) break;
 		const right = left + total[node] * scale;
-		if (right - left < 1) {
+		if (right - left < scene.narrowPx) {
 			index = collectSlivers(scene, index, end, y, buckets);
 			continue;
 		}
@@ -1452,7 +1454,7 @@ function collectLevel(scene, level, buckets, labels) {
 		const dim = dimLevel || hits !== void 0 && hits[id] !== 1;
 		const x = Math.max(0, left);
 		const width = Math.min(viewport.width, right) - x;
-		buckets.add((dim ? palette.dim : palette.full)[shades[id]], x, y, width);
+		buckets.add(fillOf(scene, node, dim), x, y, width);
 		if (width > LABEL_MIN_PX) labels.push({
 			name: id,
 			x,
@@ -1463,7 +1465,11 @@ function collectLevel(scene, level, buckets, labels) {
 		index++;
 	}
 }
-/** Draws a run of neighbours narrower than a pixel as one; returns the index after the run. */
+function fillOf({ model, palette, shades }, node, dim) {
+	if (node === 0) return dim ? palette.rootDim : palette.root;
+	return (dim ? palette.dim : palette.full)[shades[model.name[node]]];
+}
+/** Draws a run of neighbours narrower than a device pixel as one; returns the index after the run. */
 function collectSlivers(scene, from, end, y, buckets) {
 	const { model, viewport, palette, shades, hits } = scene;
 	const { levelNodes, start, total, name } = model;
@@ -1477,7 +1483,7 @@ function collectSlivers(scene, from, end, y, buckets) {
 		const node = levelNodes[index];
 		const nodeLeft = (start[node] - viewport.left) * scale;
 		const nodeWidth = total[node] * scale;
-		if (index > from && (nodeLeft - right > 1.25 || nodeWidth >= 1 || nodeLeft > viewport.width)) break;
+		if (index > from && (nodeLeft - right > 1.25 || nodeWidth >= scene.narrowPx || nodeLeft > viewport.width)) break;
 		const nodeHit = hits !== void 0 && hits[name[node]] === 1;
 		if (nodeHit !== hit && index > from && right - left >= 1) break;
 		hit ||= nodeHit;
@@ -1561,6 +1567,7 @@ var FlameChart = class {
 	tween;
 	drag;
 	frame = 0;
+	pointer;
 	constructor(host, events, layout) {
 		this.host = host;
 		this.events = events;
@@ -1586,8 +1593,12 @@ var FlameChart = class {
 		cancelAnimationFrame(this.frame);
 		this.canvas.remove();
 	}
-	/** Shows a model with `focus` filling the width, without animation. */
-	setModel(model, focus) {
+	/**
+	* Shows a model with `focus` filling the width, without animation. `keepView` is for newer data of
+	* the same question: what the reader panned and zoomed to stays, relative to the focus.
+	*/
+	setModel(model, focus, keepView) {
+		const view = keepView ? this.relativeView() : null;
 		this.model = model;
 		this.shades = Uint8Array.from(model.names, (name, id) => shadeOf(name, model.layers[id] ?? 0));
 		this.fitter.reset();
@@ -1597,12 +1608,34 @@ var FlameChart = class {
 		const { top } = this.viewport;
 		this.viewport.showAll(model);
 		this.focus = Math.max(0, focus);
-		if (this.focus > 0) {
-			const target = this.focusTarget(model, this.focus);
-			this.viewport.setRange(model, target.left, target.right);
-			this.viewport.setTop(model, target.top);
-		} else this.viewport.setTop(model, top);
+		const target = this.focusTarget(model, this.focus);
+		const span = target.right - target.left;
+		const { left, right } = view ?? {
+			left: 0,
+			right: 1
+		};
+		this.viewport.setRange(model, target.left + left * span, target.left + right * span);
+		this.viewport.setTop(model, view ? top : target.top);
+		this.hoverAgain(model);
 		this.draw();
+	}
+	/** The visible range in units of the focused frame, or null while there is nothing to keep. */
+	relativeView() {
+		const { model, viewport, focus } = this;
+		const width = model?.total[focus] ?? 0;
+		if (!model || !(width > 0) || this.tween) return null;
+		const start = model.start[focus];
+		return {
+			left: (viewport.left - start) / width,
+			right: (viewport.right - start) / width
+		};
+	}
+	/** The pointer rests where it was, over another model. */
+	hoverAgain(model) {
+		if (!this.pointer) return;
+		const { x, y, clientX, clientY } = this.pointer;
+		this.hovered = this.viewport.nodeAt(model, x, y);
+		this.events.hover(this.hovered, clientX, clientY);
 	}
 	setTheme(theme) {
 		this.palette = makePalette(theme);
@@ -1639,6 +1672,13 @@ var FlameChart = class {
 		if (matchMedia("(prefers-reduced-motion: reduce)").matches) this.tween.began -= TWEEN_MS;
 		this.draw();
 	}
+	/** Brings a node into view unless it is; what fills the width stays where possible. */
+	bringIntoView(node) {
+		const { model } = this;
+		if (!model || node < 0 || this.viewport.width < 2 || this.centreOf(node) !== null) return;
+		this.reveal(model, node);
+		this.draw();
+	}
 	/** The centre of the node in canvas pixels, or null if it is out of sight. */
 	centreOf(node) {
 		const { model, viewport } = this;
@@ -1667,7 +1707,7 @@ var FlameChart = class {
 		const ratio = devicePixelRatio || 1;
 		context.setTransform(ratio, 0, 0, ratio, 0, 0);
 		const { palette, shades, hits, focus, hovered, selected } = this;
-		this.drawn = paint(context, {
+		const scene = {
 			model,
 			viewport,
 			palette,
@@ -1675,8 +1715,10 @@ var FlameChart = class {
 			hits,
 			focus,
 			hovered,
-			selected
-		}, this.fitter);
+			selected,
+			narrowPx: 1 / ratio
+		};
+		this.drawn = paint(context, scene, this.fitter);
 		this.paintTimes.push(performance.now() - began);
 		if (this.paintTimes.length > PAINT_TIMES_MAX) this.paintTimes.shift();
 	}
@@ -1726,7 +1768,10 @@ var FlameChart = class {
 		canvas.addEventListener("pointermove", (event) => this.onPointerMove(event));
 		canvas.addEventListener("pointerup", () => this.endDrag());
 		canvas.addEventListener("pointercancel", () => this.drag = void 0);
-		canvas.addEventListener("pointerleave", () => this.hoverOver(-1, 0, 0));
+		canvas.addEventListener("pointerleave", () => {
+			this.pointer = void 0;
+			this.hoverOver(-1, 0, 0);
+		});
 		canvas.addEventListener("click", (event) => this.onClick(event));
 		canvas.addEventListener("dblclick", () => this.events.focus(0));
 		canvas.addEventListener("contextmenu", (event) => this.onContextMenu(event));
@@ -1758,7 +1803,15 @@ var FlameChart = class {
 	}
 	onPointerMove(event) {
 		if (this.drag) this.pan(event, this.drag);
-		else if (event.pointerType !== "touch") this.hoverOver(this.nodeAt(event), event.clientX, event.clientY);
+		else if (event.pointerType !== "touch") {
+			this.pointer = {
+				x: event.offsetX,
+				y: event.offsetY,
+				clientX: event.clientX,
+				clientY: event.clientY
+			};
+			this.hoverOver(this.nodeAt(event), event.clientX, event.clientY);
+		}
 	}
 	pan(event, drag) {
 		const { model, viewport } = this;
@@ -2321,6 +2374,12 @@ function matchOne(model, name) {
 	if (id >= 0) hits[id] = 1;
 	return hits;
 }
+/** The widest frame of a function, or -1. */
+function widestFrame({ nodeCount, name, total }, id) {
+	let best = -1;
+	for (let node = 1; node < nodeCount; node++) if (name[node] === id && (best < 0 || total[node] > total[best])) best = node;
+	return best;
+}
 /** The value below matching frames; a match inside a match is not counted again. */
 function matchedTotal(model, hits) {
 	let sum = 0;
@@ -2337,12 +2396,16 @@ var Resource = class {
 	loadingSignal = y$1(false);
 	staleSignal = y$1(false);
 	running;
+	refreshSignal = y$1(false);
 	key = "";
+	answeredKey;
 	data = this.dataSignal;
 	failure = this.failureSignal;
 	loading = this.loadingSignal;
 	/** True while the data shown answers another question than the one being loaded. */
 	stale = this.staleSignal;
+	/** True if the data is a newer answer to the same question. */
+	isRefresh = this.refreshSignal;
 	/**
 	* Loads, giving up what is still under way. The data of the last answer stays meanwhile; `key`
 	* says which question it answers, so that a mere refresh does not look like a change.
@@ -2364,6 +2427,10 @@ var Resource = class {
 		r(() => {
 			if (data !== null || failure?.kind !== "unreachable") this.dataSignal.value = data;
 			this.failureSignal.value = failure;
+			if (data !== null) {
+				this.refreshSignal.value = this.key === this.answeredKey;
+				this.answeredKey = this.key;
+			}
 			this.loadingSignal.value = false;
 			this.staleSignal.value = false;
 		});
@@ -2590,6 +2657,12 @@ function describeRange(from, to) {
 	if (isRelative(from, to)) return `${from} – ${to}`;
 	return describeSpan(resolveRange(from, to, 0));
 }
+/** The same for narrow windows: `15m`, or times without dates. */
+function shortRange(from, to) {
+	if (from.startsWith("now-") && to === "now") return from.slice(4);
+	const { from: start, to: end } = resolveRange(from, to, Date.now());
+	return `${formatClock(start)} – ${formatClock(end)}`;
+}
 /** An absolute range; the date is left out where both ends are today's. */
 function describeSpan({ from, to }) {
 	const seconds = to - from < 6e5;
@@ -2627,7 +2700,12 @@ function slotEnd(now) {
 }
 // src/state.ts
 var THEME_KEY = "hearth-theme";
-var REFRESH_MS = 5e3;
+/** How often a live page loads again; a flame graph is heavier than a list. */
+var REFRESH_MS = {
+	fleet: 5e3,
+	explore: 1e4,
+	status: 5e3
+};
 var state = y$1(parseUrl(location.pathname, location.search));
 /** Changes part of the state. `replace` is for steps nobody wants to go back through. */
 function update(patch, history = "push") {
@@ -2705,9 +2783,12 @@ function startState() {
 	x(() => {
 		document.documentElement.dataset["theme"] = theme.value;
 	});
-	setInterval(() => {
-		if (isLive.peek() && document.visibilityState === "visible") refresh();
-	}, REFRESH_MS);
+	x(() => {
+		const timer = setInterval(() => {
+			if (isLive.peek() && document.visibilityState === "visible") refresh();
+		}, REFRESH_MS[page.value]);
+		return () => clearInterval(timer);
+	});
 	document.addEventListener("visibilitychange", () => {
 		if (isLive.peek() && document.visibilityState === "visible") refresh();
 	});
@@ -2836,7 +2917,7 @@ function a(t, e, n, u, a, i) {
 var hovered = y$1(null);
 /** Charts by what they show, for the test hook. */
 var charts = /* @__PURE__ */ new Map();
-function FlameView({ id, model, focus, layout, label, hits, selected, onFocus }) {
+function FlameView({ id, model, focus, layout, label, hits, selected, keepView = false, reveal = -1, onFocus }) {
 	const host = T(null);
 	const chart = T(null);
 	const callbacks = T({
@@ -2881,8 +2962,9 @@ function FlameView({ id, model, focus, layout, label, hits, selected, onFocus })
 	}, []);
 	A$1(() => chart.current?.setTheme(theme.value), [theme.value]);
 	A$1(() => chart.current?.setLabel(label), [label]);
-	A$1(() => chart.current?.setModel(model, focus), [model]);
+	A$1(() => chart.current?.setModel(model, focus, keepView), [model]);
 	A$1(() => chart.current?.focusOn(focus), [focus]);
+	A$1(() => chart.current?.bringIntoView(reveal), [reveal]);
 	A$1(() => chart.current?.setHits(hits), [hits, model]);
 	A$1(() => chart.current?.setSelected(selected?.value ?? -1), [selected?.value, model]);
 	return /* @__PURE__ */ a("div", {
@@ -3058,7 +3140,14 @@ function TimePicker() {
 		align: "right",
 		title: "Time range",
 		label: /* @__PURE__ */ a($, { children: [
-			describeRange(from, to),
+			/* @__PURE__ */ a("span", {
+				class: "hide-small",
+				children: describeRange(from, to)
+			}),
+			/* @__PURE__ */ a("span", {
+				class: "only-small",
+				children: shortRange(from, to)
+			}),
 			" ",
 			/* @__PURE__ */ a(Icon, { name: "down" })
 		] }),
@@ -3211,7 +3300,7 @@ function LiveButton() {
 		class: "button",
 		"aria-pressed": live,
 		"aria-label": live ? "Live: refreshes by itself" : "Go live",
-		title: live ? "Refreshes every 5 seconds; click to pause" : "Click to refresh by itself",
+		title: live ? "Refreshes every few seconds; click to pause" : "Click to refresh by itself",
 		onClick: () => {
 			if (live) return update({ live: "off" }, "replace");
 			const relative = state.peek().to === "now";
@@ -3418,10 +3507,21 @@ var focusNode = O(() => {
 	const model = flame.data.value;
 	return model && focusHash.value !== "" ? Math.max(0, findPath(model, focusHash.value)) : 0;
 });
-/** A new model or a new focus moves the selection there. */
+/** Marking a function brings its widest frame into view. */
+var markedName = O(() => state.value.fn);
+var markedFrame = O(() => {
+	const model = flame.data.value;
+	const id = model && markedName.value !== "" ? model.names.indexOf(markedName.value) : -1;
+	return model && id >= 0 ? widestFrame(model, id) : -1;
+});
+/** A new focus is selected; newer data keeps the selected frame where it can. */
+var selectedIn = null;
 x(() => {
-	flame.data.value;
-	selected.value = focusNode.value > 0 ? focusNode.value : -1;
+	const model = flame.data.value;
+	const focus = focusNode.value;
+	const before = selected.peek();
+	selected.value = model && selectedIn && flame.isRefresh.peek() && selectedIn !== model && before > 0 ? findPath(model, pathHash(selectedIn, before)) : focus > 0 ? focus : -1;
+	selectedIn = model;
 });
 /** Clicking a frame puts it into the URL; the root means everything. */
 function focusOn(node) {
@@ -3457,6 +3557,8 @@ function FlameGraph({ model }) {
 			label: `Flame graph of ${total} ${typeLabel(profileType.value)} in ${model.nodeCount} frames. The table of functions has the same figures. Arrow keys walk the frames.`,
 			hits: highlights.value,
 			selected,
+			keepView: flame.isRefresh.value,
+			reveal: markedFrame.value,
 			onFocus: focusOn
 		}),
 		/* @__PURE__ */ a(Detail, { model })
@@ -3467,13 +3569,16 @@ function Toolbar({ model, canSandwich, showSandwich }) {
 		class: "bar",
 		children: [
 			/* @__PURE__ */ a("h2", {
-				class: "nowrap",
+				class: "ellipsis",
 				children: [
 					equalTo(parseSelector(state.value.q), "service_name") ?? "All services",
 					" · ",
 					formatValue(unit.value, model.grandTotal),
 					" ",
-					typeLabel(profileType.value)
+					/* @__PURE__ */ a("span", {
+						class: "hide-small",
+						children: typeLabel(profileType.value)
+					})
 				]
 			}),
 			/* @__PURE__ */ a("span", {
@@ -3662,7 +3767,7 @@ function MarkedText({ model }) {
 		/* @__PURE__ */ a("span", { children: ["self ", /* @__PURE__ */ a("b", { children: formatValue(unit.value, row.self) })] }),
 		/* @__PURE__ */ a("span", {
 			class: "hide-small",
-			children: "everywhere"
+			children: "over all its frames"
 		})
 	] });
 }
@@ -3990,7 +4095,7 @@ function NothingInRange({ filtered }) {
 		class: "notice",
 		children: [
 			/* @__PURE__ */ a("h2", { children: "No samples in this range" }),
-			/* @__PURE__ */ a("p", { children: [newest === null ? "Choose a longer range" : `The newest samples are from ${formatTimestamp(newest)}`, filtered ? ", or remove a filter." : "."] }),
+			/* @__PURE__ */ a("p", { children: [filtered ? "Choose a longer range or remove a filter." : "Choose a longer range.", newest !== null && ` The newest samples of all are from ${formatTimestamp(newest)}.`] }),
 			/* @__PURE__ */ a("div", {
 				class: "row",
 				children: [filtered && /* @__PURE__ */ a("button", {
@@ -4086,7 +4191,8 @@ function Suggest({ label, value, suggestions, autofocus = false, onInput, onTake
 	const list = P();
 	const [marked, setMarked] = d$2(-1);
 	const [open, setOpen] = d$2(autofocus);
-	const shown = matching(suggestions, value).slice(0, SHOWN_MAX);
+	const [typed, setTyped] = d$2(false);
+	const shown = (typed ? matching(suggestions, value) : suggestions).slice(0, SHOWN_MAX);
 	const onKeyDown = (event) => {
 		if (event.key === "ArrowDown" || event.key === "ArrowUp") {
 			const step = event.key === "ArrowDown" ? 1 : -1;
@@ -4117,10 +4223,14 @@ function Suggest({ label, value, suggestions, autofocus = false, onInput, onTake
 					input.focus();
 				}
 			},
-			onFocus: () => setOpen(true),
+			onFocus: () => {
+				setTyped(false);
+				setOpen(true);
+			},
 			onBlur: () => setOpen(false),
 			onInput: (event) => {
 				setMarked(-1);
+				setTyped(true);
 				setOpen(true);
 				onInput(event.currentTarget.value);
 			},
@@ -4143,10 +4253,8 @@ function Suggest({ label, value, suggestions, autofocus = false, onInput, onTake
 		})]
 	});
 }
-/** Everything while the text equals a suggestion, so that an existing value can be exchanged. */
 function matching(suggestions, text) {
 	const wanted = text.toLowerCase();
-	if (suggestions.some((suggestion) => suggestion.value === text)) return suggestions;
 	return suggestions.filter((suggestion) => suggestion.value.toLowerCase().includes(wanted));
 }
 // src/components/querybar.tsx
@@ -4215,6 +4323,7 @@ function MatcherEditor({ initial, others, apply }) {
 	const [name, setName] = d$2(initial.name);
 	const [operator, setOperator] = d$2(initial.operator);
 	const [value, setValue] = d$2(initial.value);
+	const form = T(null);
 	const labels = useLabels(others);
 	const values = useValues(name, others, labels);
 	const take = (taken) => {
@@ -4227,6 +4336,7 @@ function MatcherEditor({ initial, others, apply }) {
 	};
 	return /* @__PURE__ */ a("form", {
 		class: "matcher",
+		ref: form,
 		onSubmit: (event) => {
 			event.preventDefault();
 			take(value);
@@ -4241,7 +4351,10 @@ function MatcherEditor({ initial, others, apply }) {
 					note: `${label.values} values`
 				})),
 				onInput: setName,
-				onTake: setName
+				onTake: (taken) => {
+					setName(taken);
+					form.current?.querySelectorAll("input")[1]?.focus();
+				}
 			}),
 			/* @__PURE__ */ a("select", {
 				class: "input",
@@ -4548,10 +4661,16 @@ var Timeline = class {
 		const count = visibleSteps(data);
 		if (count === 0) return;
 		const xs = Float64Array.from({ length: count }, (_, step) => this.xOf(data.start + (step + .5) * data.stepMs));
-		if (count === 1) xs[0] = this.xOf(data.start);
+		const [first, last] = [this.xOf(data.start), this.xOf(data.start + count * data.stepMs)];
 		const trace = (values) => {
+			context.lineTo(first, yOf(values[0]));
 			for (let step = 0; step < count; step++) context.lineTo(xs[step], yOf(values[step]));
-			if (count === 1) context.lineTo(this.xOf(data.start + data.stepMs), yOf(values[0]));
+			context.lineTo(last, yOf(values[count - 1]));
+		};
+		const traceBack = (values) => {
+			context.lineTo(last, yOf(values[count - 1]));
+			for (let step = count - 1; step >= 0; step--) context.lineTo(xs[step], yOf(values[step]));
+			context.lineTo(first, yOf(values[0]));
 		};
 		data.series.forEach(({ color }, index) => {
 			context.beginPath();
@@ -4559,9 +4678,7 @@ var Timeline = class {
 			context.strokeStyle = color;
 			context.lineWidth = 1.4;
 			context.stroke();
-			const base = sums[index];
-			if (count === 1) context.lineTo(this.xOf(data.start + data.stepMs), yOf(base[0]));
-			for (let step = count - 1; step >= 0; step--) context.lineTo(xs[step], yOf(base[step]));
+			traceBack(sums[index]);
 			context.closePath();
 			context.globalAlpha = data.series.length > 1 ? .6 : .2;
 			context.fillStyle = color;
@@ -4618,7 +4735,7 @@ function stack(series) {
 function niceMaximum(max) {
 	if (!(max > 0)) return 1;
 	const magnitude = 10 ** Math.floor(Math.log10(max));
-	return Math.ceil(max / magnitude * 2 - 1e-9) / 2 * magnitude;
+	return Number((Math.ceil(max / magnitude * 2 - 1e-9) / 2 * magnitude).toPrecision(3));
 }
 var TICK_STEPS_MIN = [
 	1 / 6,
@@ -4730,7 +4847,7 @@ function axisText(type, value) {
 	const { unit } = typeParts(type);
 	if (unit === "bytes") return formatBytes(value);
 	if (unit !== "nanoseconds") return formatCount(value);
-	return value === 0 ? "0" : String(Number(value.toPrecision(2)));
+	return String(Number(value.toPrecision(3)));
 }
 /** The brush while it is dragged; the URL gets it at the end. */
 var dragged = y$1(null);
@@ -4799,10 +4916,10 @@ function peak() {
 function Legend() {
 	const { by } = state.value;
 	const marked = chosen.value;
-	if (by === "" && !marked) return null;
 	return /* @__PURE__ */ a("div", {
 		class: "timeline-legend",
 		children: [
+			by === "" && /* @__PURE__ */ a("span", { children: isCpuTime(profileType.value) ? "CPU cores in use" : typeLabel(profileType.value) }),
 			by !== "" && groups.value.map((group) => /* @__PURE__ */ a("button", {
 				type: "button",
 				disabled: group.label === void 0,
@@ -4811,6 +4928,10 @@ function Legend() {
 				children: [/* @__PURE__ */ a("i", { style: { background: group.color } }), group.name]
 			}, group.name)),
 			/* @__PURE__ */ a("span", { class: "spacer" }),
+			!marked && /* @__PURE__ */ a("span", {
+				class: "quiet hide-small",
+				children: "drag to pick a part of the range"
+			}),
 			marked && /* @__PURE__ */ a($, { children: [
 				/* @__PURE__ */ a("span", {
 					class: "quiet",

@@ -192,12 +192,16 @@ export class Timeline {
     const count = visibleSteps(data);
     if (count === 0) return;
     const xs = Float64Array.from({ length: count }, (_, step) => this.xOf(data.start + (step + 0.5) * data.stepMs));
-    if (count === 1) {
-      xs[0] = this.xOf(data.start);
-    }
+    const [first, last] = [this.xOf(data.start), this.xOf(data.start + count * data.stepMs)];
     const trace = (values: Float64Array): void => {
+      context.lineTo(first, yOf(values[0]!));
       for (let step = 0; step < count; step++) context.lineTo(xs[step]!, yOf(values[step]!));
-      if (count === 1) context.lineTo(this.xOf(data.start + data.stepMs), yOf(values[0]!));
+      context.lineTo(last, yOf(values[count - 1]!));
+    };
+    const traceBack = (values: Float64Array): void => {
+      context.lineTo(last, yOf(values[count - 1]!));
+      for (let step = count - 1; step >= 0; step--) context.lineTo(xs[step]!, yOf(values[step]!));
+      context.lineTo(first, yOf(values[0]!));
     };
     data.series.forEach(({ color }, index) => {
       context.beginPath();
@@ -205,9 +209,7 @@ export class Timeline {
       context.strokeStyle = color;
       context.lineWidth = 1.4;
       context.stroke();
-      const base = sums[index]!;
-      if (count === 1) context.lineTo(this.xOf(data.start + data.stepMs), yOf(base[0]!));
-      for (let step = count - 1; step >= 0; step--) context.lineTo(xs[step]!, yOf(base[step]!));
+      traceBack(sums[index]!);
       context.closePath();
       context.globalAlpha = data.series.length > 1 ? 0.6 : 0.2;
       context.fillStyle = color;
@@ -266,7 +268,8 @@ function stack(series: readonly TimelineSeries[]): { sums: Float64Array[]; max: 
 export function niceMaximum(max: number): number {
   if (!(max > 0)) return 1;
   const magnitude = 10 ** Math.floor(Math.log10(max));
-  return (Math.ceil((max / magnitude) * 2 - 1e-9) / 2) * magnitude;
+  // Rounded, or 3.5 tenths would be 0.35000000000000003.
+  return Number(((Math.ceil((max / magnitude) * 2 - 1e-9) / 2) * magnitude).toPrecision(3));
 }
 
 const TICK_STEPS_MIN = [1 / 6, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080];

@@ -7,6 +7,7 @@ import { flame, flameQuery, highlights, profileType, rows, unit } from '../data.
 import { nodeName, pathOf, type FlameModel } from '../flame/model.ts';
 import { findPath, pathHash } from '../flame/paths.ts';
 import { sandwich } from '../flame/sandwich.ts';
+import { widestFrame } from '../flame/search.ts';
 import { formatShare, formatValue, typeLabel } from '../format.ts';
 import { layerColor, LAYER_MEANING, LAYERS } from '../layers.ts';
 import { listName } from '../names.ts';
@@ -32,10 +33,23 @@ const focusNode = computed(() => {
   return model && focusHash.value !== '' ? Math.max(0, findPath(model, focusHash.value)) : 0;
 });
 
-/** A new model or a new focus moves the selection there. */
+/** Marking a function brings its widest frame into view. */
+const markedName = computed(() => state.value.fn);
+const markedFrame = computed(() => {
+  const model = flame.data.value;
+  const id = model && markedName.value !== '' ? model.names.indexOf(markedName.value) : -1;
+  return model && id >= 0 ? widestFrame(model, id) : -1;
+});
+
+/** A new focus is selected; newer data keeps the selected frame where it can. */
+let selectedIn: FlameModel | null = null;
 effect(() => {
-  void flame.data.value;
-  selected.value = focusNode.value > 0 ? focusNode.value : -1;
+  const model = flame.data.value;
+  const focus = focusNode.value;
+  const before = selected.peek();
+  const kept = model && selectedIn && flame.isRefresh.peek() && selectedIn !== model && before > 0;
+  selected.value = kept ? findPath(model, pathHash(selectedIn!, before)) : focus > 0 ? focus : -1;
+  selectedIn = model;
 });
 
 /** Clicking a frame puts it into the URL; the root means everything. */
@@ -69,6 +83,8 @@ function FlameGraph({ model }: { model: FlameModel }) {
         label={`Flame graph of ${total} ${typeLabel(profileType.value)} in ${model.nodeCount} frames. The table of functions has the same figures. Arrow keys walk the frames.`}
         hits={highlights.value}
         selected={selected}
+        keepView={flame.isRefresh.value}
+        reveal={markedFrame.value}
         onFocus={focusOn}
       />
       <Detail model={model} />
@@ -80,8 +96,9 @@ function Toolbar({ model, canSandwich, showSandwich }: { model: FlameModel; canS
   const service = equalTo(parseSelector(state.value.q), 'service_name');
   return (
     <div class="bar">
-      <h2 class="nowrap">
-        {service ?? 'All services'} · {formatValue(unit.value, model.grandTotal)} {typeLabel(profileType.value)}
+      <h2 class="ellipsis">
+        {service ?? 'All services'} · {formatValue(unit.value, model.grandTotal)}{' '}
+        <span class="hide-small">{typeLabel(profileType.value)}</span>
       </h2>
       <span class="legend hide-small">
         {LAYERS.map((layer, index) => (
@@ -243,7 +260,7 @@ function MarkedText({ model }: { model: FlameModel }) {
       <span>
         self <b>{formatValue(unit.value, row.self)}</b>
       </span>
-      <span class="hide-small">everywhere</span>
+      <span class="hide-small">over all its frames</span>
     </>
   );
 }

@@ -33,10 +33,14 @@ interface FlameViewProps {
   label: string;
   hits?: Hits | undefined;
   selected?: Signal<number>;
+  /** True if a new model is newer data of the same question. */
+  keepView?: boolean;
+  /** A node to bring into view when it changes; -1 for none. */
+  reveal?: number;
   onFocus(node: number): void;
 }
 
-export function FlameView({ id, model, focus, layout, label, hits, selected, onFocus }: FlameViewProps) {
+export function FlameView({ id, model, focus, layout, label, hits, selected, keepView = false, reveal = -1, onFocus }: FlameViewProps) {
   const host = useRef<HTMLDivElement>(null);
   const chart = useRef<FlameChart | null>(null);
   const callbacks = useRef({ model, onFocus, selected });
@@ -71,8 +75,9 @@ export function FlameView({ id, model, focus, layout, label, hits, selected, onF
 
   useEffect(() => chart.current?.setTheme(theme.value), [theme.value]);
   useEffect(() => chart.current?.setLabel(label), [label]);
-  useEffect(() => chart.current?.setModel(model, focus), [model]);
+  useEffect(() => chart.current?.setModel(model, focus, keepView), [model]);
   useEffect(() => chart.current?.focusOn(focus), [focus]);
+  useEffect(() => chart.current?.bringIntoView(reveal), [reveal]);
   useEffect(() => chart.current?.setHits(hits), [hits, model]);
   useEffect(() => chart.current?.setSelected(selected?.value ?? -1), [selected?.value, model]);
 

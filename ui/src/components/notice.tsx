@@ -43,8 +43,8 @@ export function NothingInRange({ filtered }: { filtered: boolean }) {
     <div class="notice">
       <h2>No samples in this range</h2>
       <p>
-        {newest === null ? 'Choose a longer range' : `The newest samples are from ${formatTimestamp(newest)}`}
-        {filtered ? ', or remove a filter.' : '.'}
+        {filtered ? 'Choose a longer range or remove a filter.' : 'Choose a longer range.'}
+        {newest !== null && ` The newest samples of all are from ${formatTimestamp(newest)}.`}
       </p>
       <div class="row">
         {filtered && (

@@ -1,6 +1,6 @@
 // The query bar: label matchers as chips, the label that splits the timeline, the profile type.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { fetchLabels, fetchLabelValues, type LabelName, type LabelValue } from '../api.ts';
 import { profileType, rangeQuery, types, unit } from '../data.ts';
 import { formatValue, typeLabel } from '../format.ts';
@@ -97,6 +97,7 @@ function MatcherEditor({ initial, others, apply }: MatcherEditorProps) {
   const [name, setName] = useState(initial.name);
   const [operator, setOperator] = useState<Operator>(initial.operator);
   const [value, setValue] = useState(initial.value);
+  const form = useRef<HTMLFormElement>(null);
   const labels = useLabels(others);
   const values = useValues(name, others, labels);
   const take = (taken: string): void => {
@@ -106,6 +107,7 @@ function MatcherEditor({ initial, others, apply }: MatcherEditorProps) {
   return (
     <form
       class="matcher"
+      ref={form}
       onSubmit={(event) => {
         event.preventDefault();
         take(value);
@@ -117,7 +119,10 @@ function MatcherEditor({ initial, others, apply }: MatcherEditorProps) {
         autofocus={initial.name === ''}
         suggestions={labels.map((label) => ({ value: label.name, note: `${label.values} values` }))}
         onInput={setName}
-        onTake={setName}
+        onTake={(taken) => {
+          setName(taken);
+          form.current?.querySelectorAll('input')[1]?.focus();
+        }}
       />
       <select
         class="input"

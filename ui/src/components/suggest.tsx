@@ -23,7 +23,8 @@ export function Suggest({ label, value, suggestions, autofocus = false, onInput,
   const list = useId();
   const [marked, setMarked] = useState(-1);
   const [open, setOpen] = useState(autofocus);
-  const shown = matching(suggestions, value).slice(0, SHOWN_MAX);
+  const [typed, setTyped] = useState(false);
+  const shown = (typed ? matching(suggestions, value) : suggestions).slice(0, SHOWN_MAX);
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
       const step = event.key === 'ArrowDown' ? 1 : -1;
@@ -56,10 +57,15 @@ export function Suggest({ label, value, suggestions, autofocus = false, onInput,
             input.focus();
           }
         }}
-        onFocus={() => setOpen(true)}
+        onFocus={() => {
+          // An existing value is there to be exchanged: everything is on offer until one types.
+          setTyped(false);
+          setOpen(true);
+        }}
         onBlur={() => setOpen(false)}
         onInput={(event) => {
           setMarked(-1);
+          setTyped(true);
           setOpen(true);
           onInput(event.currentTarget.value);
         }}
@@ -90,9 +96,7 @@ export function Suggest({ label, value, suggestions, autofocus = false, onInput,
   );
 }
 
-/** Everything while the text equals a suggestion, so that an existing value can be exchanged. */
 function matching(suggestions: readonly Suggestion[], text: string): readonly Suggestion[] {
   const wanted = text.toLowerCase();
-  if (suggestions.some((suggestion) => suggestion.value === text)) return suggestions;
   return suggestions.filter((suggestion) => suggestion.value.toLowerCase().includes(wanted));
 }

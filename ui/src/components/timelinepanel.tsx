@@ -4,7 +4,7 @@ import { computed, signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { Timeline, type TimelineSeries } from '../chart/timeline.ts';
 import { profileType, series } from '../data.ts';
-import { formatBytes, formatClock, formatCores, formatCount, formatDate, isCpuTime, typeParts } from '../format.ts';
+import { formatBytes, formatClock, formatCores, formatCount, formatDate, isCpuTime, typeLabel, typeParts } from '../format.ts';
 import { formatSelector, parseSelector, withEqual } from '../selector.ts';
 import { range, state, theme, update } from '../state.ts';
 import { describeSpan, type TimeRange } from '../time.ts';
@@ -72,7 +72,7 @@ function axisText(type: string, value: number): string {
   const { unit } = typeParts(type);
   if (unit === 'bytes') return formatBytes(value);
   if (unit !== 'nanoseconds') return formatCount(value);
-  return value === 0 ? '0' : String(Number(value.toPrecision(2)));
+  return String(Number(value.toPrecision(3)));
 }
 
 /** The brush while it is dragged; the URL gets it at the end. */
@@ -132,9 +132,9 @@ function peak(): number {
 function Legend() {
   const { by } = state.value;
   const marked = chosen.value;
-  if (by === '' && !marked) return null;
   return (
     <div class="timeline-legend">
+      {by === '' && <span>{isCpuTime(profileType.value) ? 'CPU cores in use' : typeLabel(profileType.value)}</span>}
       {by !== '' &&
         groups.value.map((group) => (
           <button key={group.name} type="button" disabled={group.label === undefined} title={`Only ${by} ${group.name}`} onClick={() => filterBy(by, group.label ?? '')}>
@@ -143,6 +143,7 @@ function Legend() {
           </button>
         ))}
       <span class="spacer" />
+      {!marked && <span class="quiet hide-small">drag to pick a part of the range</span>}
       {marked && (
         <>
           <span class="quiet">{describeSpan(marked)}</span>

@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { formatTimestamp } from '../format.ts';
 import { range, refresh, state, update } from '../state.ts';
-import { describeRange, PRESETS } from '../time.ts';
+import { describeRange, PRESETS, shortRange } from '../time.ts';
 import { Icon } from './icons.tsx';
 import { Popover } from './popover.tsx';
 
@@ -15,7 +15,8 @@ export function TimePicker() {
       title="Time range"
       label={
         <>
-          {describeRange(from, to)} <Icon name="down" />
+          <span class="hide-small">{describeRange(from, to)}</span>
+          <span class="only-small">{shortRange(from, to)}</span> <Icon name="down" />
         </>
       }
     >

@@ -55,7 +55,7 @@ function LiveButton() {
       class="button"
       aria-pressed={live}
       aria-label={live ? 'Live: refreshes by itself' : 'Go live'}
-      title={live ? 'Refreshes every 5 seconds; click to pause' : 'Click to refresh by itself'}
+      title={live ? 'Refreshes every few seconds; click to pause' : 'Click to refresh by itself'}
       onClick={() => {
         if (live) return update({ live: 'off' }, 'replace');
         const relative = state.peek().to === 'now';

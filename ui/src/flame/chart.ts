@@ -60,6 +60,7 @@ export class FlameChart {
   private tween: Tween | undefined;
   private drag: Drag | undefined;
   private frame = 0;
+  private pointer: { x: number; y: number; clientX: number; clientY: number } | undefined;
 
   constructor(
     private readonly host: HTMLElement,
@@ -90,8 +91,12 @@ export class FlameChart {
     this.canvas.remove();
   }
 
-  /** Shows a model with `focus` filling the width, without animation. */
-  setModel(model: FlameModel, focus: number): void {
+  /**
+   * Shows a model with `focus` filling the width, without animation. `keepView` is for newer data of
+   * the same question: what the reader panned and zoomed to stays, relative to the focus.
+   */
+  setModel(model: FlameModel, focus: number, keepView: boolean): void {
+    const view = keepView ? this.relativeView() : null;
     this.model = model;
     this.shades = Uint8Array.from(model.names, (name, id) => shadeOf(name, model.layers[id] ?? 0));
     this.fitter.reset();
@@ -101,14 +106,30 @@ export class FlameChart {
     const { top } = this.viewport;
     this.viewport.showAll(model);
     this.focus = Math.max(0, focus);
-    if (this.focus > 0) {
-      const target = this.focusTarget(model, this.focus);
-      this.viewport.setRange(model, target.left, target.right);
-      this.viewport.setTop(model, target.top);
-    } else {
-      this.viewport.setTop(model, top);
-    }
+    const target = this.focusTarget(model, this.focus);
+    const span = target.right - target.left;
+    const { left, right } = view ?? { left: 0, right: 1 };
+    this.viewport.setRange(model, target.left + left * span, target.left + right * span);
+    this.viewport.setTop(model, view ? top : target.top);
+    this.hoverAgain(model);
     this.draw();
+  }
+
+  /** The visible range in units of the focused frame, or null while there is nothing to keep. */
+  private relativeView(): { left: number; right: number } | null {
+    const { model, viewport, focus } = this;
+    const width = model?.total[focus] ?? 0;
+    if (!model || !(width > 0) || this.tween) return null;
+    const start = model.start[focus]!;
+    return { left: (viewport.left - start) / width, right: (viewport.right - start) / width };
+  }
+
+  /** The pointer rests where it was, over another model. */
+  private hoverAgain(model: FlameModel): void {
+    if (!this.pointer) return;
+    const { x, y, clientX, clientY } = this.pointer;
+    this.hovered = this.viewport.nodeAt(model, x, y);
+    this.events.hover(this.hovered, clientX, clientY);
   }
 
   setTheme(theme: 'dark' | 'light'): void {
@@ -143,6 +164,14 @@ export class FlameChart {
     this.draw();
   }
 
+  /** Brings a node into view unless it is; what fills the width stays where possible. */
+  bringIntoView(node: number): void {
+    const { model } = this;
+    if (!model || node < 0 || this.viewport.width < 2 || this.centreOf(node) !== null) return;
+    this.reveal(model, node);
+    this.draw();
+  }
+
   /** The centre of the node in canvas pixels, or null if it is out of sight. */
   centreOf(node: number): { x: number; y: number } | null {
     const { model, viewport } = this;
@@ -170,7 +199,8 @@ export class FlameChart {
     const ratio = devicePixelRatio || 1;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const { palette, shades, hits, focus, hovered, selected } = this;
-    this.drawn = paint(context, { model, viewport, palette, shades, hits, focus, hovered, selected }, this.fitter);
+    const scene = { model, viewport, palette, shades, hits, focus, hovered, selected, narrowPx: 1 / ratio };
+    this.drawn = paint(context, scene, this.fitter);
     this.paintTimes.push(performance.now() - began);
     if (this.paintTimes.length > PAINT_TIMES_MAX) this.paintTimes.shift();
   }
@@ -222,7 +252,10 @@ export class FlameChart {
     canvas.addEventListener('pointermove', (event) => this.onPointerMove(event));
     canvas.addEventListener('pointerup', () => this.endDrag());
     canvas.addEventListener('pointercancel', () => (this.drag = undefined));
-    canvas.addEventListener('pointerleave', () => this.hoverOver(-1, 0, 0));
+    canvas.addEventListener('pointerleave', () => {
+      this.pointer = undefined;
+      this.hoverOver(-1, 0, 0);
+    });
     canvas.addEventListener('click', (event) => this.onClick(event));
     canvas.addEventListener('dblclick', () => this.events.focus(0));
     canvas.addEventListener('contextmenu', (event) => this.onContextMenu(event));
@@ -249,8 +282,12 @@ export class FlameChart {
   }
 
   private onPointerMove(event: PointerEvent): void {
-    if (this.drag) this.pan(event, this.drag);
-    else if (event.pointerType !== 'touch') this.hoverOver(this.nodeAt(event), event.clientX, event.clientY);
+    if (this.drag) {
+      this.pan(event, this.drag);
+    } else if (event.pointerType !== 'touch') {
+      this.pointer = { x: event.offsetX, y: event.offsetY, clientX: event.clientX, clientY: event.clientY };
+      this.hoverOver(this.nodeAt(event), event.clientX, event.clientY);
+    }
   }
 
   private pan(event: PointerEvent, drag: Drag): void {

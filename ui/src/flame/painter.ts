@@ -27,6 +27,8 @@ export interface Scene {
   focus: number;
   hovered: number;
   selected: number;
+  /** Frames narrower than this, one device pixel, are drawn in runs. */
+  narrowPx: number;
 }
 
 export interface Drawn {
@@ -82,7 +84,7 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene, fitter: L
 }
 
 function collectLevel(scene: Scene, level: number, buckets: Buckets, labels: Label[]): void {
-  const { model, viewport, palette, shades, hits } = scene;
+  const { model, viewport, hits } = scene;
   const { levelNodes, levelOffsets, start, total, name } = model;
   const scale = viewport.width / viewport.span;
   const y = viewport.levelY(level);
@@ -94,7 +96,7 @@ function collectLevel(scene: Scene, level: number, buckets: Buckets, labels: Lab
     const left = (start[node]! - viewport.left) * scale;
     if (left >= viewport.width) break;
     const right = left + total[node]! * scale;
-    if (right - left < 1) {
+    if (right - left < scene.narrowPx) {
       index = collectSlivers(scene, index, end, y, buckets);
       continue;
     }
@@ -102,13 +104,18 @@ function collectLevel(scene: Scene, level: number, buckets: Buckets, labels: Lab
     const dim = dimLevel || (hits !== undefined && hits[id] !== 1);
     const x = Math.max(0, left);
     const width = Math.min(viewport.width, right) - x;
-    buckets.add((dim ? palette.dim : palette.full)[shades[id]!]!, x, y, width);
+    buckets.add(fillOf(scene, node, dim), x, y, width);
     if (width > LABEL_MIN_PX) labels.push({ name: id, x, y, width, dim });
     index++;
   }
 }
 
-/** Draws a run of neighbours narrower than a pixel as one; returns the index after the run. */
+function fillOf({ model, palette, shades }: Scene, node: number, dim: boolean): string {
+  if (node === 0) return dim ? palette.rootDim : palette.root;
+  return (dim ? palette.dim : palette.full)[shades[model.name[node]!]!]!;
+}
+
+/** Draws a run of neighbours narrower than a device pixel as one; returns the index after the run. */
 function collectSlivers(scene: Scene, from: number, end: number, y: number, buckets: Buckets): number {
   const { model, viewport, palette, shades, hits } = scene;
   const { levelNodes, start, total, name } = model;
@@ -122,7 +129,7 @@ function collectSlivers(scene: Scene, from: number, end: number, y: number, buck
     const node = levelNodes[index]!;
     const nodeLeft = (start[node]! - viewport.left) * scale;
     const nodeWidth = total[node]! * scale;
-    if (index > from && (nodeLeft - right > 1.25 || nodeWidth >= 1 || nodeLeft > viewport.width)) break;
+    if (index > from && (nodeLeft - right > 1.25 || nodeWidth >= scene.narrowPx || nodeLeft > viewport.width)) break;
     const nodeHit = hits !== undefined && hits[name[node]!] === 1;
     if (nodeHit !== hit && index > from && right - left >= 1) break;
     hit ||= nodeHit;

@@ -22,6 +22,9 @@ export interface Palette {
   /** Fill by shade index, see `shadeOf`. */
   full: string[];
   dim: string[];
+  /** The root, which is no function: fill, dimmed fill. */
+  root: string;
+  rootDim: string;
   /** Runs of frames too narrow to tell apart: all, and those with or without a match inside. */
   sliver: string[];
   sliverHit: string;
@@ -46,6 +49,8 @@ export function makePalette(theme: 'dark' | 'light'): Palette {
     background: css(ground),
     full: shades.map(css),
     dim: blend(dark ? 0.78 : 0.72),
+    root: dark ? '#8f98a9' : '#c9ced8',
+    rootDim: dark ? '#262c38' : '#eceef2',
     sliver: blend(dark ? 0.66 : 0.6),
     sliverHit: dark ? '#ff8a3d' : '#d9590a',
     sliverMiss: dark ? '#252b38' : '#e4e7ee',

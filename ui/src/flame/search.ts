@@ -28,6 +28,15 @@ export function matchOne(model: FlameModel, name: string): Hits {
   return hits;
 }
 
+/** The widest frame of a function, or -1. */
+export function widestFrame({ nodeCount, name, total }: FlameModel, id: number): number {
+  let best = -1;
+  for (let node = 1; node < nodeCount; node++) {
+    if (name[node] === id && (best < 0 || total[node]! > total[best]!)) best = node;
+  }
+  return best;
+}
+
 /** The value below matching frames; a match inside a match is not counted again. */
 export function matchedTotal(model: FlameModel, hits: Hits): number {
   let sum = 0;
