@@ -312,10 +312,10 @@ impl Dictionary {
 
 /// Copies entries of one dictionary into another, each once.
 ///
-/// One `Remap` belongs to one pair of dictionaries; `location` may change each location on its
-/// way, for example to drop the address of what has a name.
+/// One `Remap` belongs to one pair of dictionaries.
 #[derive(Debug)]
 pub struct Remap {
+    by_name: bool,
     stacks: Vec<Option<StackId>>,
     locations: Vec<Option<LocationId>>,
     mappings: Vec<Option<MappingId>>,
@@ -326,6 +326,7 @@ impl Remap {
     /// For copying out of `from`.
     pub fn new(from: &Dictionary) -> Self {
         let mut remap = Self {
+            by_name: false,
             stacks: vec![None; from.nodes.len()],
             locations: vec![None; from.locations.len()],
             mappings: vec![None; from.mappings.len()],
@@ -336,6 +337,13 @@ impl Remap {
         remap.mappings[0] = Some(MappingId::NONE);
         remap.functions[0] = Some(FunctionId::NONE);
         remap
+    }
+
+    /// The same, but locations with a name lose what tells equal names apart: the address and the
+    /// place of the mapping. What is left is identified by names, lines and file, so that many
+    /// processes share one location. Locations without a name keep everything.
+    pub fn by_name(from: &Dictionary) -> Self {
+        Self { by_name: true, ..Self::new(from) }
     }
 
     /// Copies a stack; the empty stack for an id that `from` does not have.
@@ -366,7 +374,16 @@ impl Remap {
             return *known;
         }
         let mut location = from.get_location(id).clone();
-        location.mapping = self.mapping(from, to, location.mapping);
+        let named = |line: &Line| from.get_function(line.function).name != StringId::NONE;
+        if self.by_name && location.lines.first().is_some_and(named) {
+            let mapping = from.get_mapping(location.mapping);
+            let filename = to.string(from.get_string(mapping.filename));
+            let build_id = to.string(from.get_string(mapping.build_id));
+            location.mapping = to.mapping(Mapping { filename, build_id, ..Mapping::default() });
+            location.address = 0;
+        } else {
+            location.mapping = self.mapping(from, to, location.mapping);
+        }
         for line in &mut location.lines {
             line.function = self.function(from, to, line.function);
         }
@@ -455,5 +472,27 @@ mod tests {
         let mapping = dictionary.mapping(Mapping { filename, ..Mapping::default() });
         let location = dictionary.location(Location { mapping, address: 0x12ab, ..Location::default() });
         assert_eq!(dictionary.names(location), [("app+0x12ab".to_owned(), Layer::App)]);
+    }
+
+    #[test]
+    fn locations_copied_by_name_share_what_only_addresses_told_apart() {
+        let mut from = Dictionary::default();
+        let [first, second] = [0x1000, 0x2000].map(|address| {
+            let mapping = from.mapping(Mapping { memory_start: address, ..Mapping::default() });
+            let name = from.string("work");
+            let function = from.function(Function { name, ..Function::default() });
+            let lines: Box<[Line]> = [Line { function, ..Line::default() }].into();
+            let named = from.location(Location { mapping, address, lines, ..Location::default() });
+            let unnamed = from.location(Location { mapping, address, ..Location::default() });
+            from.stack(&[named, unnamed])
+        });
+        let mut to = Dictionary::default();
+        let mut remap = Remap::by_name(&from);
+        let copied = [first, second].map(|stack| remap.stack(&from, &mut to, stack));
+        let leaves = copied.map(|stack| to.get_stack(stack).0);
+        assert_eq!(leaves[0], leaves[1]);
+        assert_ne!(copied[0], copied[1]);
+        let addresses: Vec<u64> = to.leaf_first(copied[1]).map(|id| to.get_location(id).address).collect();
+        assert_eq!(addresses, [0, 0x2000]);
     }
 }
