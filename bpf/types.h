@@ -86,11 +86,13 @@ struct maple_tree {
 	void *ma_root;
 } CORE;
 
+struct mm_context {
+	void *vdso;
+} CORE;
+
 struct mm_struct {
 	unsigned long start_stack;
-	struct {
-		void *vdso;
-	} context;
+	struct mm_context context;
 } CORE;
 
 /* From 6.1. */
@@ -117,10 +119,12 @@ struct vm_area_struct___rb {
 	struct rb_node vm_rb;
 } CORE;
 
+struct atomic {
+	int counter;
+} CORE;
+
 struct signal_struct {
-	struct {
-		int counter;
-	} live;
+	struct atomic live;
 } CORE;
 
 struct thread_struct {

@@ -39,13 +39,15 @@ INLINE int maple_find(struct state *state, u64 address, u64 *vma)
 	struct mm_struct___maple *mm = (void *)state->mm;
 	u64 entry = (u64)BPF_CORE_READ(mm, mm_mt.ma_root);
 
+	if ((entry & 3) != 2) /* the root is marked as a node, or the tree has none */
+		return STOP_NO_MAPPING;
 	for (u32 level = 0; level < MAPLE_LEVELS_MAX; level++) {
 		u64 node = entry & ~MAPLE_NODE_MASK;
 		u32 type = (entry >> 3) & 15;
 		u32 pivots = type == MAPLE_ARANGE_64 ? MAPLE_ARANGE_PIVOTS : MAPLE_RANGE_PIVOTS;
 		u32 index, slot;
 
-		if ((entry & 3) != 2 || !node)
+		if (!node)
 			return STOP_NO_MAPPING;
 		if (bpf_probe_read_kernel(state->node, sizeof(state->node), (void *)node))
 			return STOP_TREE_CHANGED;
@@ -214,6 +216,8 @@ INLINE int vma_read(struct state *state, u64 address, struct vm_area_struct *vma
 {
 	struct mapping *mapping = &state->mapping;
 	struct file *file = BPF_CORE_READ(vma, vm_file);
+	u32 kind = MAPPING_ANONYMOUS;
+	u64 offset = 0;
 
 	mapping->start = BPF_CORE_READ(vma, vm_start);
 	mapping->end = BPF_CORE_READ(vma, vm_end);
@@ -225,20 +229,22 @@ INLINE int vma_read(struct state *state, u64 address, struct vm_area_struct *vma
 	if (file) {
 		struct inode *inode = BPF_CORE_READ(file, f_inode);
 
-		mapping->kind = MAPPING_FILE;
-		mapping->offset = BPF_CORE_READ(vma, vm_pgoff) << PAGE_SHIFT;
+		kind = MAPPING_FILE;
+		offset = BPF_CORE_READ(vma, vm_pgoff) << PAGE_SHIFT;
 		state->size = BPF_CORE_READ(inode, i_size);
 		file_key_read(&state->key, inode);
 	} else if (mapping->start == state->vdso) {
-		struct file_key vdso = { .inode = VDSO_INODE, .device = VDSO_DEVICE };
-
-		mapping->kind = MAPPING_FILE;
-		mapping->offset = 0;
-		state->key = vdso;
-	} else {
-		mapping->kind = MAPPING_ANONYMOUS;
-		mapping->offset = 0;
+		kind = MAPPING_FILE;
+		state->key.inode = VDSO_INODE;
+		state->key.ctime_sec = 0;
+		state->key.ctime_nsec = 0;
+		state->key.device = VDSO_DEVICE;
+		state->key.generation = 0;
+		state->key.reserved = 0;
 	}
+	/* Assigned once and here: clang 14 drops stores to these made in the branches above. */
+	mapping->kind = kind;
+	mapping->offset = offset;
 	/* All of the above was read without a lock: is it still true? */
 	if (address < mapping->start || address >= mapping->end ||
 	    BPF_CORE_READ(vma, vm_start) != mapping->start || BPF_CORE_READ(vma, vm_end) != mapping->end ||

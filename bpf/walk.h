@@ -27,6 +27,9 @@ long read_user(void *to, u32 bytes, u64 from);
 #define START_BYTES_MAIN 512
 #define START_BYTES_THREAD 4096
 
+/* Functions without a frame are small; a word that looks like their return address is rarely one beyond. */
+#define FRAMELESS_BYTES_MAX 4096
+
 /* User addresses have at most 48 bits on arm64 here; above them lies a pointer's signature (PAC). */
 #define ARM64_ADDRESS_MASK ((1ull << 48) - 1)
 
@@ -102,6 +105,49 @@ INLINE u64 return_address_slot(const struct registers *regs)
 }
 
 /**
+ * call_target - The function which the direct call before @return_address calls.
+ *
+ * Return: its address, or 0 if there is no direct call.
+ */
+INLINE u64 call_target(u64 return_address)
+{
+#if !defined(__TARGET_ARCH_arm64)
+	u8 code[5];
+	u32 distance;
+
+	if (!return_address || read_user(code, sizeof(code), return_address - 5) || code[0] != 0xe8)
+		return 0;
+	distance = (u32)code[1] | (u32)code[2] << 8 | (u32)code[3] << 16 | (u32)code[4] << 24;
+	return return_address + (u64)(s64)(s32)distance;
+#else
+	return 0;
+#endif
+}
+
+/**
+ * is_frameless - Whether the leaf is a function that never sets up a frame.
+ *
+ * Compilers leave out the frame of functions that call nothing, even when told to keep frame pointers;
+ * the frame pointer is then the caller's for the whole function, and following it would skip the caller.
+ * Two words may be the return address: the one at the stack pointer, and the one in the frame. The right
+ * one follows a call of the function that @regs->ip is in, whose start is the closest below it.
+ */
+INLINE int is_frameless(const struct registers *regs)
+{
+	u64 word, at_sp, in_frame;
+
+	if (regs->fp < regs->sp || read_user(&word, sizeof(word), regs->sp))
+		return 0;
+	at_sp = call_target(word);
+	if (!at_sp || at_sp > regs->ip || regs->ip - at_sp >= FRAMELESS_BYTES_MAX)
+		return 0;
+	if (read_user(&word, sizeof(word), regs->fp + 8))
+		return 0;
+	in_frame = call_target(word);
+	return in_frame && (in_frame > regs->ip || in_frame < at_sp);
+}
+
+/**
  * leaf_step - Go from a leaf without a frame of its own to its caller.
  *
  * Return: 1 if @regs are now the caller's, 0 if they did not change.
@@ -111,6 +157,8 @@ INLINE int leaf_step(struct registers *regs)
 	u64 slot = return_address_slot(regs);
 	u64 ip;
 
+	if (!slot && is_frameless(regs))
+		slot = regs->sp;
 	if (!slot || read_user(&ip, sizeof(ip), slot) || !ip)
 		return 0;
 	regs->ip = ip;

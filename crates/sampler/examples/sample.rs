@@ -16,8 +16,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let seconds = arguments.first().map_or(Ok(5), |text| text.parse())?;
     let samples_per_second = arguments.get(1).map_or(Ok(97), |text| text.parse())?;
-    let overrides =
-        Overrides { force_fallback: arguments.get(2).is_some_and(|text| text == "raw"), ..Overrides::default() };
+    let overrides = Overrides {
+        force_fallback: arguments.get(2).is_some_and(|text| text == "raw"),
+        ..Overrides::default()
+    };
     let mut out = std::io::stdout().lock();
 
     let began = Instant::now();
@@ -26,7 +28,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::thread::sleep(Duration::from_secs(seconds));
     let before = cpu_time()?;
     let collection = sampler.collect();
-    writeln!(out, "collected {} samples, {:?} of CPU", collection.samples, cpu_time()?.saturating_sub(before))?;
+    writeln!(
+        out,
+        "collected {} samples, {:?} of CPU",
+        collection.samples,
+        cpu_time()?.saturating_sub(before)
+    )?;
+    writeln!(out, "collecting took {:?}", began.elapsed())?;
 
     let mut hottest: Vec<(i64, String)> = Vec::new();
     for resource in &collection.batch.resources {
@@ -53,8 +61,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The names of a stack, root first.
 fn path(dictionary: &Dictionary, stack: StackId) -> String {
-    let mut names: Vec<String> =
-        dictionary.leaf_first(stack).flat_map(|location| dictionary.names(location)).map(|(name, _)| name).collect();
+    let mut names: Vec<String> = dictionary
+        .leaf_first(stack)
+        .flat_map(|location| dictionary.names(location))
+        .map(|(name, _)| name)
+        .collect();
     names.reverse();
     names.join(";")
 }
@@ -63,6 +74,7 @@ fn path(dictionary: &Dictionary, stack: StackId) -> String {
 fn cpu_time() -> Result<Duration, Box<dyn Error>> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_ascii_whitespace().collect();
-    let ticks: u64 = fields.get(11).unwrap_or(&"0").parse::<u64>()? + fields.get(12).unwrap_or(&"0").parse::<u64>()?;
+    let ticks: u64 =
+        fields.get(11).unwrap_or(&"0").parse::<u64>()? + fields.get(12).unwrap_or(&"0").parse::<u64>()?;
     Ok(Duration::from_millis(ticks * 10))
 }

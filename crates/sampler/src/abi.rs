@@ -83,22 +83,6 @@ pub(crate) enum Counter {
     TreeChanged = 9,
 }
 
-impl Counter {
-    /// All counters, in the order of their numbers.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Samples,
-        Self::LostRing,
-        Self::LostState,
-        Self::LostEvents,
-        Self::RunNs,
-        Self::UserFrames,
-        Self::KernelFrames,
-        Self::VmaWalks,
-        Self::FilesFull,
-        Self::TreeChanged,
-    ];
-}
-
 /// What identifies a process: PIDs are reused, start times are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ProcessKey {
@@ -273,6 +257,22 @@ mod tests {
         }
     }
 
+    impl Counter {
+        /// All counters, in the order of their numbers.
+        const ALL: [Self; 10] = [
+            Self::Samples,
+            Self::LostRing,
+            Self::LostState,
+            Self::LostEvents,
+            Self::RunNs,
+            Self::UserFrames,
+            Self::KernelFrames,
+            Self::VmaWalks,
+            Self::FilesFull,
+            Self::TreeChanged,
+        ];
+    }
+
     #[test]
     fn a_record_shorter_than_it_claims_is_refused() {
         let mut record = vec![0; 56 + 3 * 8];
@@ -292,11 +292,13 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_c_header() {
         let header = include_str!("../../../bpf/record.h");
-        let counters: Vec<&str> = header.lines().map(str::trim).filter(|line| line.starts_with("COUNT_")).collect();
+        let counters: Vec<&str> =
+            header.lines().map(str::trim).filter(|line| line.starts_with("COUNT_")).collect();
         assert_eq!(counters.len(), Counter::ALL.len());
         for (index, counter) in Counter::ALL.iter().enumerate() {
             assert_eq!(*counter as usize, index);
-            let name: String = counters[index].split(' ').next().unwrap().replace("COUNT_", "").replace('_', "");
+            let name: String =
+                counters[index].split(' ').next().unwrap().replace("COUNT_", "").replace('_', "");
             assert_eq!(name.to_lowercase(), format!("{counter:?}").to_lowercase());
         }
         for line in [

@@ -42,7 +42,8 @@ impl KernelNames {
             return None;
         }
         self.read = Some(SystemTime::now());
-        let text = std::fs::read("/proc/kallsyms").inspect_err(|error| tracing::warn!(%error, "no kernel names"));
+        let text =
+            std::fs::read("/proc/kallsyms").inspect_err(|error| tracing::warn!(%error, "no kernel names"));
         match KernelSymbols::parse(&text.ok()?) {
             Ok(symbols) => self.symbols = Some(symbols),
             Err(error) => tracing::warn!(%error, "no kernel names"),
@@ -84,7 +85,12 @@ impl<'a> Builder<'a> {
     }
 
     /// Turns a window into profiles; `identities` says who the window's subjects are.
-    pub(crate) fn build(mut self, window: &Window, identities: &[Arc<Identity>], period_ns: u64) -> ProfileBatch {
+    pub(crate) fn build(
+        mut self,
+        window: &Window,
+        identities: &[Arc<Identity>],
+        period_ns: u64,
+    ) -> ProfileBatch {
         let mut stacks = vec![StackId::NONE];
         for (caller, frame) in window.aggregate.nodes() {
             let caller = stacks.get(caller as usize).copied().unwrap_or_default();
@@ -158,7 +164,8 @@ impl<'a> Builder<'a> {
         if let (Some(facts), Some(address)) = (&facts, address) {
             facts.frames(address, &mut source);
         }
-        let is_go = facts.as_ref().and_then(|facts| facts.object.as_ref()).is_some_and(|object| object.is_go());
+        let is_go =
+            facts.as_ref().and_then(|facts| facts.object.as_ref()).is_some_and(|object| object.is_go());
         let native = if is_go { FrameKind::Go } else { FrameKind::Native };
         let kind = source.first().map(|frame| frame.kind).filter(|kind| *kind > FrameKind::Native);
         let lines = source.iter().map(|frame| self.line(frame)).collect();

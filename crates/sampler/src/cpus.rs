@@ -62,7 +62,9 @@ fn refused(cpu: u32, source: io::Error) -> StartError {
              must also allow perf_event_open)"
         }
         Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files (ulimit -n)",
-        Some(libc::EINVAL) => "; the sampling frequency may be above what kernel.perf_event_max_sample_rate allows",
+        Some(libc::EINVAL) => {
+            "; the sampling frequency may be above what kernel.perf_event_max_sample_rate allows"
+        }
         _ => "",
     };
     StartError::PerfEvent { cpu, source, hint }

@@ -59,7 +59,9 @@ fn kernel_version() -> Check {
     let release = kernel::release();
     let (status, meaning) = match Version::parse(&release) {
         None => (CheckStatus::Degraded, "the version cannot be read; 5.10 is assumed"),
-        Some(version) if version < Version(5, 10) => (CheckStatus::Missing, "older than 5.10: nothing can be sampled"),
+        Some(version) if version < Version(5, 10) => {
+            (CheckStatus::Missing, "older than 5.10: nothing can be sampled")
+        }
         Some(_) => (CheckStatus::Ok, "5.10 or newer is needed"),
     };
     check("kernel", status, release, meaning, "use Linux 5.10 or newer")
@@ -87,7 +89,11 @@ struct Need {
 
 const CAPABILITIES: [Need; 6] = [
     Need { capability: Capability::Bpf, without: CheckStatus::Missing, meaning: "loads the BPF programs" },
-    Need { capability: Capability::Perfmon, without: CheckStatus::Missing, meaning: "samples other processes" },
+    Need {
+        capability: Capability::Perfmon,
+        without: CheckStatus::Missing,
+        meaning: "samples other processes",
+    },
     Need {
         capability: Capability::SysPtrace,
         without: CheckStatus::Degraded,
@@ -124,11 +130,23 @@ fn paranoid(capabilities: Capabilities) -> Check {
     let name = "kernel.perf_event_paranoid";
     let meaning = "does not matter with CAP_PERFMON, except where a distribution adds a level 4";
     match kernel::number("/proc/sys/kernel/perf_event_paranoid") {
-        None => check(name, CheckStatus::Missing, "absent", "this kernel has no perf events", "enable CONFIG_PERF_EVENTS"),
+        None => check(
+            name,
+            CheckStatus::Missing,
+            "absent",
+            "this kernel has no perf events",
+            "enable CONFIG_PERF_EVENTS",
+        ),
         Some(level) => {
             let allowed = level < 0 || capabilities.has(Capability::Perfmon);
             let status = if allowed { CheckStatus::Ok } else { CheckStatus::Missing };
-            check(name, status, level.to_string(), meaning, "grant CAP_PERFMON, or sysctl kernel.perf_event_paranoid=-1")
+            check(
+                name,
+                status,
+                level.to_string(),
+                meaning,
+                "grant CAP_PERFMON, or sysctl kernel.perf_event_paranoid=-1",
+            )
         }
     }
 }
@@ -172,7 +190,13 @@ fn self_test() -> Check {
     let name = "self-test";
     let meaning = "looks up this process' own mappings in the kernel and compares with /proc/self/maps";
     match loader::load(&Target::Processes(Vec::new()), &Overrides::default()) {
-        Err(error) => check(name, CheckStatus::Missing, error.to_string(), "nothing can be sampled", "see what was found"),
+        Err(error) => check(
+            name,
+            CheckStatus::Missing,
+            error.to_string(),
+            "nothing can be sampled",
+            "see what was found",
+        ),
         Ok(loaded) => match loaded.degraded {
             None => {
                 let found = format!("passed, programs for Linux {} loaded", loaded.level.name());
@@ -196,7 +220,10 @@ mod tests {
     #[test]
     fn every_failed_check_says_what_to_do() {
         for check in doctor() {
-            assert!(!check.name.is_empty() && !check.meaning.is_empty() && !check.found.is_empty(), "{check:?}");
+            assert!(
+                !check.name.is_empty() && !check.meaning.is_empty() && !check.found.is_empty(),
+                "{check:?}"
+            );
             assert_eq!(check.status == CheckStatus::Ok, check.remedy.is_empty(), "{check:?}");
         }
     }

@@ -49,7 +49,9 @@ pub enum StartError {
         expected: &'static str,
     },
     /// The kernel refused the BPF program.
-    #[error("the kernel refused the BPF program ({stage}): {reason}; please report this with the output of `hearth doctor`")]
+    #[error(
+        "the kernel refused the BPF program ({stage}): {reason}; please report this with the output of `hearth doctor`"
+    )]
     Load {
         /// What was being loaded.
         stage: &'static str,

@@ -107,11 +107,8 @@ impl FileTable {
     /// Starts the worker; `map` is the kernel side's.
     pub(crate) fn spawn(map: FilesMap) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
         let (sender, receiver) = channel();
-        let files = Arc::new(Self {
-            table: Mutex::default(),
-            idle: Condvar::new(),
-            jobs: Mutex::new(Some(sender)),
-        });
+        let files =
+            Arc::new(Self { table: Mutex::default(), idle: Condvar::new(), jobs: Mutex::new(Some(sender)) });
         let shared = Arc::clone(&files);
         let thread = std::thread::Builder::new().name("hearth-files".into()).spawn(move || {
             sys::lower_priority(10);

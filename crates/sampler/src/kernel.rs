@@ -20,7 +20,8 @@ impl Version {
 
 /// The running kernel's release text, `6.1.0-13-amd64`.
 pub(crate) fn release() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().into())
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "unknown".into(), |text| text.trim().into())
 }
 
 /// Whether the kernel describes its types.

@@ -145,6 +145,8 @@ pub struct Status {
     pub vma_walks: u64,
     /// Look-ups that met a tree in motion, and were not trusted.
     pub vma_walks_changed: u64,
+    /// Frames that left the kernel as addresses of a process because its table of files was full.
+    pub frames_without_file_id: u64,
     /// Kernel memory of all maps.
     pub map_bytes: u64,
     /// Bytes held by symbols of files and of the kernel.
@@ -202,8 +204,7 @@ impl Sampler {
         let period_ns = 1_000_000_000 / u64::from(settings.samples_per_second);
         let loaded = loader::load(&settings.target, &overrides)?;
         let Loaded { bpf, sample_program, samples, events, files, counters: kernel_counters, .. } = loaded;
-        let (files, files_thread) =
-            FileTable::spawn(files).map_err(StartError::system("start a thread"))?;
+        let (files, files_thread) = FileTable::spawn(files).map_err(StartError::system("start a thread"))?;
         let (identifier, identify_thread) =
             Identifier::spawn().map_err(StartError::system("start a thread"))?;
         let (wake_reader, wake) = std::io::pipe().map_err(StartError::system("open a pipe"))?;
@@ -299,6 +300,7 @@ impl Sampler {
         let frames = count(Counter::UserFrames) + count(Counter::KernelFrames);
         let bpf_run_time = Duration::from_nanos(count(Counter::RunNs));
         let (vma_walks, vma_walks_changed) = (count(Counter::VmaWalks), count(Counter::TreeChanged));
+        let frames_without_file_id = count(Counter::FilesFull);
         drop(counters);
         let stops = StopReason::ALL
             .iter()
@@ -319,6 +321,7 @@ impl Sampler {
             bpf_run_count: samples,
             vma_walks,
             vma_walks_changed,
+            frames_without_file_id,
             map_bytes: self.map_bytes,
             symbol_bytes: symbol_bytes as u64,
             files: self.files.len() as u64,

@@ -14,25 +14,13 @@ use crate::{Overrides, Target, selftest, sys};
 
 #[cfg(target_arch = "x86_64")]
 static OBJECTS: [(FeatureLevel, &[u8]); 2] = [
-    (
-        FeatureLevel::V5_15,
-        aya::include_bytes_aligned!("../../../bpf/objects/sampler-x86_64-515.bpf.o"),
-    ),
-    (
-        FeatureLevel::V5_10,
-        aya::include_bytes_aligned!("../../../bpf/objects/sampler-x86_64-510.bpf.o"),
-    ),
+    (FeatureLevel::V5_15, aya::include_bytes_aligned!("../../../bpf/objects/sampler-x86_64-515.bpf.o")),
+    (FeatureLevel::V5_10, aya::include_bytes_aligned!("../../../bpf/objects/sampler-x86_64-510.bpf.o")),
 ];
 #[cfg(target_arch = "aarch64")]
 static OBJECTS: [(FeatureLevel, &[u8]); 2] = [
-    (
-        FeatureLevel::V5_15,
-        aya::include_bytes_aligned!("../../../bpf/objects/sampler-aarch64-515.bpf.o"),
-    ),
-    (
-        FeatureLevel::V5_10,
-        aya::include_bytes_aligned!("../../../bpf/objects/sampler-aarch64-510.bpf.o"),
-    ),
+    (FeatureLevel::V5_15, aya::include_bytes_aligned!("../../../bpf/objects/sampler-aarch64-515.bpf.o")),
+    (FeatureLevel::V5_10, aya::include_bytes_aligned!("../../../bpf/objects/sampler-aarch64-510.bpf.o")),
 ];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 static OBJECTS: [(FeatureLevel, &[u8]); 0] = [];
@@ -129,10 +117,8 @@ fn load_level(target: &Target, overrides: &Overrides, raw_frames: bool) -> Resul
         .find(|(level, _)| *level <= wanted)
         .ok_or(StartError::Architecture { architecture: std::env::consts::ARCH })?;
     let cpus = kernel::possible_cpus().map_err(StartError::system("read how many CPUs there are"))?;
-    let ring_bytes = cpus
-        .saturating_mul(RING_BYTES_PER_CPU)
-        .clamp(RING_BYTES_MIN, RING_BYTES_MAX)
-        .next_power_of_two();
+    let ring_bytes =
+        cpus.saturating_mul(RING_BYTES_PER_CPU).clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
     let filter = u32::from(matches!(target, Target::Processes(_)));
     let mut bpf = EbpfLoader::new()
         .override_global("possible_cpus", &cpus, true)
@@ -290,7 +276,8 @@ pub(crate) fn test_lookup(bpf: &mut Ebpf, address: u64) -> Result<TestResult, St
         .map_err(|error: ProgramError| error.to_string())?;
     let mut options = RawTracePointRunOptions::new();
     options.args[0] = address;
-    let result = program.test_run(options).map_err(|error| format!("cannot run the test program: {error}"))?;
+    let result =
+        program.test_run(options).map_err(|error| format!("cannot run the test program: {error}"))?;
     if result.return_value != 0 {
         return Err(format!("the test program answered {}", result.return_value));
     }

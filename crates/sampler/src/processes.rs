@@ -109,9 +109,14 @@ impl ProcessTable {
         let of_parent = parent.and_then(|id| self.incarnations.get(&id)).map(|parent| parent.subject.clone());
         let subject = match of_parent {
             Some(of_parent) => Subject { id: 0, pid: key.pid, parent, ..of_parent },
-            None => {
-                Subject { id: 0, pid: key.pid, comm: String::new(), program: None, cgroup_id: 0, parent: None }
-            }
+            None => Subject {
+                id: 0,
+                pid: key.pid,
+                comm: String::new(),
+                program: None,
+                cgroup_id: 0,
+                parent: None,
+            },
         };
         self.insert(key, 0, subject);
     }
@@ -189,7 +194,9 @@ impl ProcessTable {
             incarnation.idle_windows += 1;
             let idle = incarnation.idle_windows;
             // One whole window longer, for children that have not been sampled yet.
-            if (idle > 2 && (incarnation.exited || superseded)) || idle > IDLE_WINDOWS_MAX || (crowded && idle > 1)
+            if (idle > 2 && (incarnation.exited || superseded))
+                || idle > IDLE_WINDOWS_MAX
+                || (crowded && idle > 1)
             {
                 gone.push(*id);
             }
@@ -235,7 +242,8 @@ impl Identifier {
 
     fn run(&self, questions: &Receiver<(u32, ProcessKey)>) {
         while let Ok((id, key)) = questions.recv() {
-            let info = process::read_process(key.pid).filter(|info| same_start(info.start_time, key.start_ns));
+            let info =
+                process::read_process(key.pid).filter(|info| same_start(info.start_time, key.start_ns));
             let mut known = lock(&self.known);
             if let Some(info) = info {
                 known.identities.insert(id, Arc::new(Identity::from(info)));
@@ -280,7 +288,9 @@ impl Identifier {
         for subject in subjects {
             if let Some(identity) = known.identities.get(&subject.id) {
                 let container = identity.container_id.clone();
-                if known.containers.len() < CONTAINERS_MAX || known.containers.contains_key(&subject.cgroup_id) {
+                if known.containers.len() < CONTAINERS_MAX
+                    || known.containers.contains_key(&subject.cgroup_id)
+                {
                     known.containers.insert(subject.cgroup_id, container);
                 }
             }

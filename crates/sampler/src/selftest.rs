@@ -47,7 +47,8 @@ pub(crate) fn run(bpf: &mut Ebpf) -> Result<(), String> {
 }
 
 fn own_mappings() -> Result<Vec<Line>, String> {
-    let text = fs::read_to_string("/proc/self/maps").map_err(|error| format!("cannot read /proc/self/maps: {error}"))?;
+    let text = fs::read_to_string("/proc/self/maps")
+        .map_err(|error| format!("cannot read /proc/self/maps: {error}"))?;
     Ok(text.lines().filter_map(parse).filter(|line| line.start < USER_END).collect())
 }
 
@@ -89,7 +90,11 @@ fn compare(bpf: &mut Ebpf, address: u64, want: Option<&Line>) -> Result<(), Stri
     let Some(line) = want else {
         let no_mapping = u32::from(StopReason::NoMapping.number());
         let right = result == no_mapping;
-        return if right { Ok(()) } else { Err(format!("{address:#x}: found a mapping where there is none")) };
+        return if right {
+            Ok(())
+        } else {
+            Err(format!("{address:#x}: found a mapping where there is none"))
+        };
     };
     let want_kind = if line.file { KIND_FILE } else { KIND_ANONYMOUS };
     let same = result == 0

@@ -1,7 +1,10 @@
 //! System calls that have no safe wrapper: the only home of `unsafe` in the project.
 //!
 //! Each function owns what it opens, checks what the kernel returns and keeps no pointer.
-#![expect(unsafe_code, reason = "perf_event_open, its ioctls, poll and malloc_trim have no safe wrapper here")]
+#![expect(
+    unsafe_code,
+    reason = "perf_event_open, its ioctls, poll and malloc_trim have no safe wrapper here"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -47,14 +50,7 @@ pub(crate) fn open_cpu_clock(cpu: u32, period_ns: u64) -> io::Result<OwnedFd> {
     // SAFETY: `attr` points to a live `perf_event_attr` whose `size` field the kernel checks before
     // reading, and the kernel keeps no reference to it. The other arguments are plain integers.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            std::ptr::from_ref(&attr),
-            -1,
-            cpu,
-            -1,
-            PERF_FLAG_FD_CLOEXEC,
-        )
+        libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(&attr), -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)
     };
     if result < 0 {
         return Err(io::Error::last_os_error());

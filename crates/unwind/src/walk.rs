@@ -78,9 +78,35 @@ fn return_address_slot(registers: &Registers, memory: &impl Memory) -> Option<u6
     (at.starts_with(AFTER_SYSCALL) && at[8] == 0xc3).then_some(registers.sp)
 }
 
+/// The function which the direct call before `return_address` calls.
+fn call_target(return_address: u64, memory: &impl Memory) -> Option<u64> {
+    let mut code = [0; 5];
+    let readable = return_address != 0 && memory.read(return_address.wrapping_sub(5), &mut code);
+    let [0xe8, distance @ ..] = code else { return None };
+    let target = return_address.wrapping_add_signed(i32::from_le_bytes(distance).into());
+    (readable && target != 0).then_some(target)
+}
+
+/// Whether the leaf is a function that never sets up a frame: the word at the stack pointer follows
+/// a call of a function that begins closer below `ip` than the one whose frame this seems to be.
+fn is_frameless(registers: &Registers, memory: &impl Memory) -> bool {
+    const BYTES_MAX: u64 = 4096;
+    let ip = registers.ip;
+    let begin = |at: u64| word(memory, at).and_then(|address| call_target(address, memory));
+    registers.fp >= registers.sp
+        && begin(registers.sp).is_some_and(|at_sp| {
+            at_sp <= ip
+                && ip - at_sp < BYTES_MAX
+                && begin(registers.fp.wrapping_add(8))
+                    .is_some_and(|in_frame| in_frame > ip || in_frame < at_sp)
+        })
+}
+
 /// The caller of a leaf without a frame of its own; none if the leaf may have one.
 pub fn leaf_step(registers: &Registers, memory: &impl Memory) -> Option<Registers> {
-    let slot = return_address_slot(registers, memory).filter(|slot| *slot != 0)?;
+    let slot = return_address_slot(registers, memory)
+        .filter(|slot| *slot != 0)
+        .or_else(|| is_frameless(registers, memory).then_some(registers.sp).filter(|slot| *slot != 0))?;
     let ip = word(memory, slot).filter(|ip| *ip != 0)?;
     Some(Registers { ip, sp: slot.wrapping_add(8), leaf: false, ..*registers })
 }
@@ -163,6 +189,23 @@ mod tests {
         for (case, registers, want) in cases {
             assert_eq!(walk_step(&registers, &memory), Outcome::Stop(want), "{case}");
         }
+    }
+
+    /// Code at 0x4000 holds two calls, of 0x4100 and of 0x4000; a stack of return addresses follows.
+    #[test]
+    fn a_leaf_that_never_has_a_frame_does_not_skip_its_caller() {
+        let mut bytes = vec![0x90; 0x200];
+        bytes[0x10..0x15].copy_from_slice(&[0xe8, 0xeb, 0x00, 0x00, 0x00]);
+        bytes[0x20..0x25].copy_from_slice(&[0xe8, 0xdb, 0xff, 0xff, 0xff]);
+        bytes.extend([0x4015, 0, 0x5000, 0x4025].iter().flat_map(|word: &u64| word.to_le_bytes()));
+        let memory = Stretch(0x4000, bytes);
+        let leaf = Registers { ip: 0x4108, sp: 0x4200, fp: 0x4210, leaf: true, ..Registers::default() };
+        let Outcome::Caller(caller) = walk_step(&leaf, &memory) else { panic!("no caller") };
+        assert_eq!((caller.ip, caller.sp, caller.fp), (0x4015, 0x4208, 0x4210));
+        // In the function which the frame belongs to, the same words mean nothing.
+        let framed = Registers { ip: 0x4008, ..leaf };
+        let Outcome::Caller(caller) = walk_step(&framed, &memory) else { panic!("no caller") };
+        assert_eq!((caller.ip, caller.fp), (0x4025, 0x5000));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use hearth_unwind::{Memory, Outcome, Registers, walk_step};
 
-const CASES: usize = 20_000;
+const CASES: usize = 40_000;
+const CALLS: u64 = 8;
 const BASE: u64 = 0x7f00_0000_1000;
 
 struct Case {
@@ -56,9 +57,12 @@ const CODE: [&[u8]; 9] = [
 fn case(random: &mut Random) -> Case {
     let words = 8 + random.below(56);
     let mut memory = Vec::new();
+    // Code with calls of what lies around it comes after the stack and the leaf's own code.
+    let calls = BASE + 8 * words + 32;
     for _ in 0..words {
-        let word = match random.below(4) {
+        let word = match random.below(5) {
             0 => 0,
+            4 => calls + 5 * (1 + random.below(CALLS)),
             1 => BASE + 8 * random.below(words + 4),
             2 => BASE + random.below(8 * words),
             _ => random.next(),
@@ -68,7 +72,16 @@ fn case(random: &mut Random) -> Case {
     let code_at = BASE + memory.len() as u64;
     let code = CODE[random.below(CODE.len() as u64) as usize];
     memory.extend(code);
-    memory.resize(memory.len() + random.below(12) as usize, 0x90);
+    if random.below(8) > 0 {
+        memory.resize((calls - BASE) as usize, 0x90);
+        for _ in 0..CALLS {
+            let distance = random.below(4 * 32) as i32 - 64;
+            memory.push(if random.below(8) == 0 { 0x90 } else { 0xe8 });
+            memory.extend(distance.to_le_bytes());
+        }
+    } else {
+        memory.resize(memory.len() + random.below(12) as usize, 0x90);
+    }
     let sp = BASE + 8 * random.below(words);
     let fp = match random.below(6) {
         0 => 0,
@@ -76,7 +89,11 @@ fn case(random: &mut Random) -> Case {
         _ => sp.wrapping_add(8 * random.below(16)).wrapping_sub(16),
     };
     let registers = Registers {
-        ip: if random.below(8) == 0 { random.next() } else { code_at + 1 },
+        ip: match random.below(8) {
+            0 => random.next(),
+            1..4 => calls + random.below(5 * CALLS),
+            _ => code_at + 1,
+        },
         sp,
         fp,
         stack_top: if random.below(2) == 0 { 0 } else { sp + random.below(1024) },
