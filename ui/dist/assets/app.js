@@ -1242,6 +1242,19 @@ var HUES = [
 		.055
 	]
 ];
+/** Where in `Palette.fills` a colour stands; the first three are followed by all other shades. */
+var FILL = {
+	full: 0,
+	dim: 40,
+	/** Runs of frames too narrow to tell apart. */
+	sliver: 80,
+	/** The root, which is no function. */
+	root: 120,
+	rootDim: 121,
+	/** Runs with and without a match inside. */
+	sliverHit: 122,
+	sliverMiss: 123
+};
 /** The shade index of a name. */
 function shadeOf(name, layer) {
 	return Math.min(layer, 4) * SHADES + hashText(scopeOf(name)) % SHADES;
@@ -1261,13 +1274,22 @@ function makePalette(theme) {
 	const blend = (amount) => shades.map((color) => css(mix$1(color, ground, amount)));
 	return {
 		background: css(ground),
-		full: shades.map(css),
-		dim: blend(dark ? .78 : .72),
-		root: dark ? "#8f98a9" : "#c9ced8",
-		rootDim: dark ? "#262c38" : "#eceef2",
-		sliver: blend(dark ? .66 : .6),
-		sliverHit: dark ? "#ff8a3d" : "#d9590a",
-		sliverMiss: dark ? "#252b38" : "#e4e7ee",
+		fills: [
+			...shades.map(css),
+			...blend(dark ? .78 : .72),
+			...blend(dark ? .66 : .6),
+			...dark ? [
+				"#8f98a9",
+				"#262c38",
+				"#ff8a3d",
+				"#252b38"
+			] : [
+				"#c9ced8",
+				"#eceef2",
+				"#d9590a",
+				"#e4e7ee"
+			]
+		],
 		label: "#15171d",
 		dimLabel: dark ? "#858da0" : "#8a90a0",
 		hoverOutline: dark ? "#ffffff" : "#000000",
@@ -1396,24 +1418,22 @@ var FONT$1 = "11px Inter, \"Segoe UI\", Roboto, system-ui, sans-serif";
 var RUN_MAX_PX = 200;
 var LABEL_MIN_PX = 24;
 var LABEL_INSET_PX = 4;
-/** Rectangles by colour: x, y, width of one after the other. */
+/** Rectangles by fill: x, y, width of one after the other. */
 var Buckets = class {
-	byColor = /* @__PURE__ */ new Map();
+	byFill = [];
 	count = 0;
-	add(color, x, y, width) {
-		let rects = this.byColor.get(color);
-		if (!rects) this.byColor.set(color, rects = []);
-		rects.push(x, y, width);
+	add(fill, x, y, width) {
+		(this.byFill[fill] ??= []).push(x, y, width);
 		this.count++;
 	}
-	fill(context) {
-		for (const [color, rects] of this.byColor) {
-			context.fillStyle = color;
+	paint(context, fills) {
+		this.byFill.forEach((rects, fill) => {
+			context.fillStyle = fills[fill];
 			for (let at = 0; at < rects.length; at += 3) {
 				const width = rects[at + 2];
 				context.fillRect(rects[at], rects[at + 1], width > 4 ? width - 1 : width, 18);
 			}
-		}
+		});
 	}
 };
 function paint(context, scene, fitter) {
@@ -1424,7 +1444,7 @@ function paint(context, scene, fitter) {
 	const labels = [];
 	const [first, last] = viewport.visibleLevels(model);
 	for (let level = first; level <= last; level++) collectLevel(scene, level, buckets, labels);
-	buckets.fill(context);
+	buckets.paint(context, palette.fills);
 	const drawnLabels = drawLabels(context, scene, labels, fitter);
 	outline(context, scene, scene.hovered, palette.hoverOutline, 1.5);
 	outline(context, scene, scene.selected, palette.selectOutline, 2);
@@ -1465,13 +1485,13 @@ function collectLevel(scene, level, buckets, labels) {
 		index++;
 	}
 }
-function fillOf({ model, palette, shades }, node, dim) {
-	if (node === 0) return dim ? palette.rootDim : palette.root;
-	return (dim ? palette.dim : palette.full)[shades[model.name[node]]];
+function fillOf({ model, shades }, node, dim) {
+	if (node === 0) return dim ? FILL.rootDim : FILL.root;
+	return (dim ? FILL.dim : FILL.full) + shades[model.name[node]];
 }
 /** Draws a run of neighbours narrower than a device pixel as one; returns the index after the run. */
 function collectSlivers(scene, from, end, y, buckets) {
-	const { model, viewport, palette, shades, hits } = scene;
+	const { model, viewport, shades, hits } = scene;
 	const { levelNodes, start, total, name } = model;
 	const scale = viewport.width / viewport.span;
 	const first = levelNodes[from];
@@ -1489,8 +1509,8 @@ function collectSlivers(scene, from, end, y, buckets) {
 		hit ||= nodeHit;
 		right = nodeLeft + nodeWidth;
 	}
-	const color = hits ? hit ? palette.sliverHit : palette.sliverMiss : palette.sliver[shades[name[first]]];
-	buckets.add(color, left, y, Math.max(hit ? 1.5 : .6, right - left));
+	const fill = hits ? hit ? FILL.sliverHit : FILL.sliverMiss : FILL.sliver + shades[name[first]];
+	buckets.add(fill, left, y, Math.max(hit ? 1.5 : .6, right - left));
 	return index;
 }
 function drawLabels(context, { model, palette }, labels, fitter) {

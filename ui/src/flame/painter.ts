@@ -5,7 +5,7 @@
 
 import type { LabelFitter } from './labels.ts';
 import type { FlameModel } from './model.ts';
-import type { Palette } from './palette.ts';
+import { FILL, type Palette } from './palette.ts';
 import type { Hits } from './search.ts';
 import { firstEndingAfter, ROW_PX, type Viewport } from './viewport.ts';
 
@@ -44,27 +44,25 @@ interface Label {
   dim: boolean;
 }
 
-/** Rectangles by colour: x, y, width of one after the other. */
+/** Rectangles by fill: x, y, width of one after the other. */
 class Buckets {
-  private readonly byColor = new Map<string, number[]>();
+  private readonly byFill: number[][] = [];
   count = 0;
 
-  add(color: string, x: number, y: number, width: number): void {
-    let rects = this.byColor.get(color);
-    if (!rects) this.byColor.set(color, (rects = []));
-    rects.push(x, y, width);
+  add(fill: number, x: number, y: number, width: number): void {
+    (this.byFill[fill] ??= []).push(x, y, width);
     this.count++;
   }
 
-  fill(context: CanvasRenderingContext2D): void {
-    for (const [color, rects] of this.byColor) {
-      context.fillStyle = color;
+  paint(context: CanvasRenderingContext2D, fills: readonly string[]): void {
+    this.byFill.forEach((rects, fill) => {
+      context.fillStyle = fills[fill]!;
       for (let at = 0; at < rects.length; at += 3) {
         const width = rects[at + 2]!;
         // Wide frames leave a gap to their right neighbour.
         context.fillRect(rects[at]!, rects[at + 1]!, width > 4 ? width - 1 : width, ROW_PX - 1);
       }
-    }
+    });
   }
 }
 
@@ -76,7 +74,7 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene, fitter: L
   const labels: Label[] = [];
   const [first, last] = viewport.visibleLevels(model);
   for (let level = first; level <= last; level++) collectLevel(scene, level, buckets, labels);
-  buckets.fill(context);
+  buckets.paint(context, palette.fills);
   const drawnLabels = drawLabels(context, scene, labels, fitter);
   outline(context, scene, scene.hovered, palette.hoverOutline, 1.5);
   outline(context, scene, scene.selected, palette.selectOutline, 2);
@@ -110,14 +108,14 @@ function collectLevel(scene: Scene, level: number, buckets: Buckets, labels: Lab
   }
 }
 
-function fillOf({ model, palette, shades }: Scene, node: number, dim: boolean): string {
-  if (node === 0) return dim ? palette.rootDim : palette.root;
-  return (dim ? palette.dim : palette.full)[shades[model.name[node]!]!]!;
+function fillOf({ model, shades }: Scene, node: number, dim: boolean): number {
+  if (node === 0) return dim ? FILL.rootDim : FILL.root;
+  return (dim ? FILL.dim : FILL.full) + shades[model.name[node]!]!;
 }
 
 /** Draws a run of neighbours narrower than a device pixel as one; returns the index after the run. */
 function collectSlivers(scene: Scene, from: number, end: number, y: number, buckets: Buckets): number {
-  const { model, viewport, palette, shades, hits } = scene;
+  const { model, viewport, shades, hits } = scene;
   const { levelNodes, start, total, name } = model;
   const scale = viewport.width / viewport.span;
   const first = levelNodes[from]!;
@@ -135,8 +133,8 @@ function collectSlivers(scene: Scene, from: number, end: number, y: number, buck
     hit ||= nodeHit;
     right = nodeLeft + nodeWidth;
   }
-  const color = hits ? (hit ? palette.sliverHit : palette.sliverMiss) : palette.sliver[shades[name[first]!]!]!;
-  buckets.add(color, left, y, Math.max(hit ? 1.5 : 0.6, right - left));
+  const fill = hits ? (hit ? FILL.sliverHit : FILL.sliverMiss) : FILL.sliver + shades[name[first]!]!;
+  buckets.add(fill, left, y, Math.max(hit ? 1.5 : 0.6, right - left));
   return index;
 }
 

@@ -17,18 +17,26 @@ const HUES: readonly (readonly [number, number, number])[] = [
 
 type Rgb = readonly [number, number, number];
 
+const SHADE_COUNT = SHADES * LAYER_COUNT;
+
+/** Where in `Palette.fills` a colour stands; the first three are followed by all other shades. */
+export const FILL = {
+  full: 0,
+  dim: SHADE_COUNT,
+  /** Runs of frames too narrow to tell apart. */
+  sliver: 2 * SHADE_COUNT,
+  /** The root, which is no function. */
+  root: 3 * SHADE_COUNT,
+  rootDim: 3 * SHADE_COUNT + 1,
+  /** Runs with and without a match inside. */
+  sliverHit: 3 * SHADE_COUNT + 2,
+  sliverMiss: 3 * SHADE_COUNT + 3,
+} as const;
+
 export interface Palette {
   background: string;
-  /** Fill by shade index, see `shadeOf`. */
-  full: string[];
-  dim: string[];
-  /** The root, which is no function: fill, dimmed fill. */
-  root: string;
-  rootDim: string;
-  /** Runs of frames too narrow to tell apart: all, and those with or without a match inside. */
-  sliver: string[];
-  sliverHit: string;
-  sliverMiss: string;
+  /** Colours of rectangles; `FILL` plus a shade says which. */
+  fills: readonly string[];
   label: string;
   dimLabel: string;
   hoverOutline: string;
@@ -47,13 +55,12 @@ export function makePalette(theme: 'dark' | 'light'): Palette {
   const blend = (amount: number): string[] => shades.map((color) => css(mix(color, ground, amount)));
   return {
     background: css(ground),
-    full: shades.map(css),
-    dim: blend(dark ? 0.78 : 0.72),
-    root: dark ? '#8f98a9' : '#c9ced8',
-    rootDim: dark ? '#262c38' : '#eceef2',
-    sliver: blend(dark ? 0.66 : 0.6),
-    sliverHit: dark ? '#ff8a3d' : '#d9590a',
-    sliverMiss: dark ? '#252b38' : '#e4e7ee',
+    fills: [
+      ...shades.map(css),
+      ...blend(dark ? 0.78 : 0.72),
+      ...blend(dark ? 0.66 : 0.6),
+      ...(dark ? ['#8f98a9', '#262c38', '#ff8a3d', '#252b38'] : ['#c9ced8', '#eceef2', '#d9590a', '#e4e7ee']),
+    ],
     label: '#15171d',
     dimLabel: dark ? '#858da0' : '#8a90a0',
     hoverOutline: dark ? '#ffffff' : '#000000',
