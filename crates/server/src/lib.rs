@@ -1,1 +1,34 @@
 //! The Pyroscope-compatible backend: ingest and query APIs, relabeling, limits, the embedded UI.
+//!
+//! ```text
+//! one port: HTTP/1.1 and HTTP/2 without TLS
+//!   OTLP (gRPC, HTTP) ─▶ decode ─▶ ingest (labels, relabeling, limits, slots) ─▶ store
+//!   querier.v1 (Connect, gRPC, gRPC-Web), /api/v1 ─▶ query engine ─▶ answers
+//!   UI, /ready, /metrics
+//! ```
+//!
+//! The server introduces the store to the query engine: neither knows the other.
+//!
+//! # What this crate does not do
+//!
+//! It neither samples nor symbolizes, it has no storage format and no algorithm on stacks: those are
+//! the crates below. It terminates no TLS.
+//!
+//! # Where it differs from Pyroscope
+//!
+//! One bad profile never fails its siblings; frames without names are kept as `binary+0xaddr`;
+//! profiles without a period are accepted; old data is accepted; labels with a value per thread or
+//! process are not stored unless `limits.ingestion_dropped_labels` says so (an empty list keeps
+//! all); queries have no longest range by default.
+
+pub mod cli;
+mod config;
+mod http;
+mod ingest;
+mod md5;
+mod metrics;
+mod relabel;
+mod server;
+
+pub use config::{Config, ConfigError, IngestLimits, QueryLimits};
+pub use server::{Error, Server};

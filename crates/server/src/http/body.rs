@@ -1,0 +1,142 @@
+//! Request and response bodies: bounded reading, decompression with a limit, compression.
+
+use std::io::Read;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::{GzEncoder, MultiGzDecoder, ZlibDecoder};
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+/// Smallest response worth compressing.
+const COMPRESS_BYTES_MIN: usize = 1024;
+
+/// Why a request has no usable body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// More bytes than allowed, before or after decompression.
+    #[error("the request body exceeds the limit of {limit} bytes{}", if *.decompressed { " after decompression" } else { "" })]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+        /// Whether the compressed form was within it.
+        decompressed: bool,
+    },
+    /// It did not arrive in time.
+    #[error("the request body did not arrive within {seconds} s")]
+    Timeout {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The connection broke.
+    #[error("reading the request body: {0}")]
+    Broken(String),
+    /// A compression nobody here knows.
+    #[error("unsupported compression {0:?}; supported are gzip, zstd, deflate and identity")]
+    Encoding(String),
+    /// The compressed form is damaged.
+    #[error("the request body is no valid {encoding}: {reason}")]
+    Damaged {
+        /// The compression.
+        encoding: &'static str,
+        /// What its decoder says.
+        reason: String,
+    },
+}
+
+/// Reads a whole body of at most `limit` bytes within `timeout`.
+pub(super) async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, BodyError> {
+    let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
+    match collected {
+        Err(_) => Err(BodyError::Timeout { seconds: timeout.as_secs() }),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(BodyError::TooLarge { limit, decompressed: false })
+        }
+        Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
+    }
+}
+
+/// Decompresses to at most `limit` bytes. `encoding` is a name of HTTP or gRPC.
+pub(super) fn decompress(bytes: Bytes, encoding: Option<&str>, limit: usize) -> Result<Bytes, BodyError> {
+    let name = encoding.unwrap_or("identity").trim().to_ascii_lowercase();
+    match name.as_str() {
+        "" | "identity" => Ok(bytes),
+        "gzip" | "x-gzip" => bounded("gzip", MultiGzDecoder::new(&*bytes), limit),
+        "deflate" => bounded("deflate", ZlibDecoder::new(&*bytes), limit),
+        "zstd" => {
+            let decoder = zstd::Decoder::new(&*bytes)
+                .map_err(|error| BodyError::Damaged { encoding: "zstd", reason: error.to_string() })?;
+            bounded("zstd", decoder, limit)
+        }
+        _ => Err(BodyError::Encoding(name.chars().take(40).collect())),
+    }
+}
+
+fn bounded(encoding: &'static str, decoder: impl Read, limit: usize) -> Result<Bytes, BodyError> {
+    let mut plain = Vec::new();
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut plain);
+    read.map_err(|error| BodyError::Damaged { encoding, reason: error.to_string() })?;
+    if plain.len() > limit {
+        return Err(BodyError::TooLarge { limit, decompressed: true });
+    }
+    Ok(plain.into())
+}
+
+/// Gzip, at a level that keeps up with a network.
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(bytes.len() / 3 + 64);
+    match GzEncoder::new(bytes, Compression::new(4)).read_to_end(&mut packed) {
+        Ok(_) => packed,
+        // Reading from memory does not fail; an answer without compression would be wrong here.
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Whether whoever asks takes gzip, and compressing is worth it.
+pub(super) fn wants_gzip(headers: &HeaderMap, length: usize) -> bool {
+    let accepted =
+        headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let gzip = |choice: &str| {
+        let mut parts = choice.split(';').map(str::trim);
+        parts.next() == Some("gzip") && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0"))
+    };
+    length >= COMPRESS_BYTES_MIN && accepted.split(',').map(str::trim).any(gzip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compressed_bodies_are_bounded_by_what_they_become() {
+        let plain = vec![7_u8; 100_000];
+        let packed = Bytes::from(gzip(&plain));
+        assert!(packed.len() < 1_000);
+        assert_eq!(decompress(packed.clone(), Some("gzip"), 100_000).unwrap(), plain);
+        let error = decompress(packed, Some("gzip"), 99_999).unwrap_err().to_string();
+        assert!(error.contains("limit of 99999 bytes after decompression"), "{error}");
+        let packed = Bytes::from(zstd::encode_all(&*plain, 1).unwrap());
+        assert_eq!(decompress(packed, Some("zstd"), 100_000).unwrap(), plain);
+        for (encoding, want) in
+            [("br", "unsupported compression \"br\""), ("gzip", "no valid gzip"), ("zstd", "no valid zstd")]
+        {
+            let error =
+                decompress(Bytes::from_static(b"nonsense"), Some(encoding), 100).unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn gzip_is_sent_to_whoever_takes_it() {
+        for (accepted, want) in [("gzip, br", true), ("br;q=1, gzip;q=0.5", true), ("gzip;q=0", false), ("identity", false), ("", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
+            assert_eq!(wants_gzip(&headers, 5_000), want, "{accepted}");
+            assert!(!wants_gzip(&headers, 10));
+        }
+    }
+}

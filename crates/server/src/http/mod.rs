@@ -1,0 +1,324 @@
+//! Everything on the one port: RPC, OTLP over HTTP, the UI with its API, health and metrics.
+//!
+//! ```text
+//! /opentelemetry…ProfilesService/Export, /v1development/profiles ─▶ ingest
+//! /querier.v1.QuerierService/*  (Connect, gRPC, gRPC-Web)        ─▶ querier ─▶ query engine
+//! /api/v1/*                     (JSON and FLM1, for the UI)      ─▶ api ─────▶ query engine
+//! /, /explore, /status, /assets/*                                ─▶ assets
+//! /ready, /metrics
+//! ```
+
+mod api;
+mod assets;
+mod body;
+mod otlp;
+mod querier;
+mod rpc;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use hearth_query::{Cancel, Engine};
+use hearth_store::Store;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use indexmap::IndexMap;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use rpc::{Code, Protocol, RpcError};
+
+/// Most hosts remembered for the status page.
+const HOSTS_MAX: usize = 10_000;
+/// How many ingest requests are read and decoded at the same time.
+const INGESTS: usize = 32;
+
+/// What an agent's host has sent.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    last_seen_ms: i64,
+    samples: u64,
+}
+
+/// What all requests share.
+pub(crate) struct App {
+    config: Config,
+    store: Arc<Store>,
+    engine: Engine,
+    metrics: Metrics,
+    assets: assets::Assets,
+    queries: Arc<Semaphore>,
+    ingests: Semaphore,
+    hosts: Mutex<IndexMap<(String, String), Host>>,
+    started: Instant,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, store: Arc<Store>) -> Self {
+        let snapshots = store.clone();
+        let engine = Engine::new(Arc::new(move || snapshots.snapshot()));
+        Self {
+            assets: assets::Assets::new(config.ui_dir.clone()),
+            queries: Arc::new(Semaphore::new(config.query.concurrency)),
+            ingests: Semaphore::new(INGESTS),
+            hosts: Mutex::default(),
+            metrics: Metrics::default(),
+            started: Instant::now(),
+            config,
+            store,
+            engine,
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Whose data a request is about.
+    fn tenant(&self, headers: &HeaderMap) -> Result<String, RpcError> {
+        if !self.config.multitenancy {
+            return Ok("anonymous".to_owned());
+        }
+        let tenant = headers.get("x-scope-orgid").map(|value| value.to_str().unwrap_or("\u{fffd}"));
+        let Some(tenant) = tenant.filter(|tenant| !tenant.is_empty()) else {
+            return Err(RpcError::new(
+                Code::Unauthenticated,
+                "no org id: the header X-Scope-OrgID is missing",
+            ));
+        };
+        hearth_store::check_tenant(tenant)
+            .map_err(|error| RpcError::invalid(format!("X-Scope-OrgID: {error}")))?;
+        Ok(tenant.to_owned())
+    }
+
+    /// Runs a query on a blocking thread; it is cancelled when nobody waits for it any more.
+    async fn query<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self, &Cancel) -> Result<T, RpcError> + Send + 'static,
+    ) -> Result<T, RpcError> {
+        let app = self.clone();
+        let timeout = self.config.write_timeout;
+        let run = async move {
+            let permit = app.queries.clone().acquire_owned().await;
+            let cancel = Cancel::default();
+            let guard = CancelOnDrop(cancel.clone());
+            let result = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                work(&app, &cancel)
+            });
+            let result = result.await;
+            drop(guard);
+            result.unwrap_or_else(|error| {
+                Err(RpcError::new(Code::Internal, format!("the query failed: {error}")))
+            })
+        };
+        tokio::time::timeout(timeout, run).await.unwrap_or_else(|_| {
+            let message =
+                format!("the query took longer than {} s; narrow the time range", timeout.as_secs());
+            Err(RpcError::new(Code::DeadlineExceeded, message))
+        })
+    }
+
+    /// Remembers that a host has sent something.
+    fn saw_host(&self, tenant: &str, host: &str, samples: u64) {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (tenant.to_owned(), host.to_owned());
+        if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&key) {
+            hosts.shift_remove_index(0);
+        }
+        let entry = hosts.entry(key).or_insert(Host { last_seen_ms: 0, samples: 0 });
+        entry.last_seen_ms = now_ms();
+        entry.samples += samples;
+    }
+
+    fn hosts_of(&self, tenant: &str) -> Vec<(String, Host)> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = hosts.iter().filter(|((owner, _), _)| owner == tenant);
+        let mut mine: Vec<_> = mine.map(|((_, host), seen)| (host.clone(), *seen)).collect();
+        mine.sort_by(|a, b| a.0.cmp(&b.0));
+        mine
+    }
+}
+
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// The address of whoever is on the other side of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) std::net::IpAddr);
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// All routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/ready", get(async || plain(StatusCode::OK, "ready\n")))
+        .route("/metrics", get(metrics))
+        .route("/v1development/profiles", post(otlp::http))
+        .merge(api::routes())
+        .fallback(fallback)
+        .layer(middleware::from_fn_with_state(app.clone(), count))
+        .with_state(app)
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let text = app.metrics.text(&app.store.stats(), app.started.elapsed());
+    let mut response = Response::new(Body::from(text));
+    let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
+}
+
+/// Counts and times every request under the name of its route.
+async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = route_name(request.uri().path());
+    let started = Instant::now();
+    let response = next.run(request).await;
+    app.metrics.request(&route, response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// The name of a route for metrics: one of few, whatever the path.
+fn route_name(path: &str) -> String {
+    let known = ["/ready", "/metrics", "/v1development/profiles", "/", "/explore", "/status"];
+    if known.contains(&path) {
+        return path.to_owned();
+    }
+    if let Some(method) = path.strip_prefix("/querier.v1.QuerierService/") {
+        let method = if querier::METHODS.contains(&method) { method } else { "other" };
+        return format!("/querier.v1.QuerierService/{method}");
+    }
+    if otlp::is_export(path) {
+        return "/opentelemetry.proto.collector.profiles/Export".to_owned();
+    }
+    for prefix in ["/api/v1/labels", "/api/v1/", "/assets/"] {
+        if let Some(rest) = path.strip_prefix(prefix) {
+            let fixed = prefix == "/api/v1/" && api::NAMES.contains(&rest);
+            return if fixed { path.to_owned() } else { format!("{prefix}*") };
+        }
+    }
+    "other".to_owned()
+}
+
+/// RPC calls, UI pages, and what does not exist.
+async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    if let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/'))
+        && service.contains('.')
+        && !method.contains('/')
+    {
+        return call(app, request, &path).await;
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD)
+        && let Some(response) = app.assets.serve(&path, request.headers()).await
+    {
+        return response;
+    }
+    if path.starts_with("/api/v1/") {
+        return api::error(StatusCode::NOT_FOUND, &format!("there is no {path} here"));
+    }
+    plain(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// One RPC, from its HTTP request to its HTTP response.
+async fn call(app: Arc<App>, request: Request, path: &str) -> Response {
+    if request.method() != Method::POST {
+        let mut response =
+            plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed, supported: [POST]\n");
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let Some(protocol) = Protocol::detect(request.headers()) else {
+        let mut response = plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "415 unsupported media type, supported: [application/json, application/proto, application/grpc, \
+             application/grpc-web+proto]\n",
+        );
+        let accept = HeaderValue::from_static("application/json, application/proto");
+        response.headers_mut().insert("accept-post", accept);
+        return response;
+    };
+    let (parts, body) = request.into_parts();
+    let result = dispatch(&app, path, protocol, &parts, body).await;
+    protocol.respond(&parts.headers, result)
+}
+
+async fn dispatch(
+    app: &Arc<App>,
+    path: &str,
+    protocol: Protocol,
+    parts: &http::request::Parts,
+    body: Body,
+) -> Result<Bytes, RpcError> {
+    let tenant = app.tenant(&parts.headers)?;
+    if otlp::is_export(path) {
+        return otlp::rpc(app, tenant, protocol, parts, body).await;
+    }
+    let method = path.strip_prefix("/querier.v1.QuerierService/");
+    let Some(method) = method.filter(|method| querier::METHODS.contains(method)) else {
+        let shown: String = path.chars().take(200).collect();
+        return Err(RpcError::new(Code::Unimplemented, format!("{shown} is not implemented")));
+    };
+    let bytes = body::read(body, app.config.body_bytes_max, app.config.read_timeout).await?;
+    let call = querier::Call {
+        tenant,
+        method: method.to_owned(),
+        encoding: protocol.encoding(),
+        utf8_names: querier::takes_utf8_names(&parts.headers)?,
+    };
+    let headers = parts.headers.clone();
+    app.query(move |app, cancel| {
+        let message = protocol.message(&headers, bytes, app.config.body_bytes_max)?;
+        querier::answer(app, &call, &message, cancel)
+    })
+    .await
+}
+
+/// A response in plain text.
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// A response of some media type, compressed if whoever asks takes that.
+fn reply(headers: &HeaderMap, status: StatusCode, media: &'static str, bytes: Bytes) -> Response {
+    let packed = body::wants_gzip(headers, bytes.len())
+        .then(|| body::gzip(&bytes))
+        .filter(|packed| !packed.is_empty());
+    let is_packed = packed.is_some();
+    let mut response = Response::new(packed.map_or_else(|| Body::from(bytes), Body::from));
+    *response.status_mut() = status;
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    out.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if is_packed {
+        out.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// A duration in whole milliseconds.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,218 @@
+//! OTLP profiles over gRPC and HTTP.
+//!
+//! The answer comes when the store has made everything durable. What cannot be stored is counted
+//! in `partial_success`, with reasons; senders are asked to retry only what may succeed later.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use hearth_codec::Limits;
+use hearth_codec::otlp::{
+    Decoded, PartialSuccess, decode_request, decode_request_json, encode_response, encode_response_json,
+};
+use hearth_codec::wire::Writer;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::rpc::{Code, Encoding, Protocol, RpcError};
+use super::{App, Peer, body, now_ms, reply};
+use crate::ingest::{self, Prepared};
+
+/// Whether a path is the export method of any revision's service.
+pub(super) fn is_export(path: &str) -> bool {
+    matches!(
+        path,
+        "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
+            | "/opentelemetry.proto.collector.profiles.v1experimental.ProfilesService/Export"
+    )
+}
+
+/// An export as an RPC.
+pub(super) async fn rpc(
+    app: &Arc<App>,
+    tenant: String,
+    protocol: Protocol,
+    parts: &http::request::Parts,
+    body: Body,
+) -> Result<Bytes, RpcError> {
+    let unframe = {
+        let headers = parts.headers.clone();
+        move |bytes, limit| protocol.message(&headers, bytes, limit)
+    };
+    let done = export(app, tenant, protocol.encoding(), parts, body, unframe).await?;
+    Ok(match protocol.encoding() {
+        Encoding::Proto => encode_response(&done).into(),
+        Encoding::Json => encode_response_json(&done).into(),
+    })
+}
+
+/// An export as a plain POST.
+pub(super) async fn http(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let media =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let encoding = match media.as_str() {
+        "application/x-protobuf" | "application/protobuf" => Encoding::Proto,
+        "application/json" => Encoding::Json,
+        _ => {
+            return super::plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "415 unsupported media type, supported: [application/json, application/x-protobuf]\n",
+            );
+        }
+    };
+    let unpack = {
+        let headers = parts.headers.clone();
+        move |bytes, limit| {
+            let packing = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+            Ok(body::decompress(bytes, packing, limit)?)
+        }
+    };
+    let result = match app.tenant(&parts.headers) {
+        Ok(tenant) => export(&app, tenant, encoding, &parts, body, unpack).await,
+        Err(error) => Err(error),
+    };
+    match (result, encoding) {
+        (Ok(done), Encoding::Proto) => {
+            reply(&parts.headers, StatusCode::OK, "application/x-protobuf", encode_response(&done).into())
+        }
+        (Ok(done), Encoding::Json) => {
+            reply(&parts.headers, StatusCode::OK, "application/json", encode_response_json(&done).into())
+        }
+        (Err(error), encoding) => failure(&parts.headers, encoding, &error),
+    }
+}
+
+/// A `google.rpc.Status` in the encoding of the request.
+fn failure(headers: &HeaderMap, encoding: Encoding, error: &RpcError) -> Response {
+    let status = match error.code {
+        // What OTLP senders give up on, apart from what they send again.
+        Code::ResourceExhausted => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::Unimplemented => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
+        code => code.http(),
+    };
+    let mut response = match encoding {
+        Encoding::Proto => {
+            let mut writer = Writer::default();
+            writer.int(1, error.code as i64);
+            writer.bytes(2, error.message.as_bytes());
+            reply(headers, status, "application/x-protobuf", writer.into_bytes().into())
+        }
+        Encoding::Json => {
+            let body = serde_json::json!({"code": error.code as i32, "message": error.message}).to_string();
+            reply(headers, status, "application/json", body.into())
+        }
+    };
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+/// Decodes, prepares and appends. `unpack` gives the message within the body.
+async fn export(
+    app: &Arc<App>,
+    tenant: String,
+    encoding: Encoding,
+    parts: &http::request::Parts,
+    body: Body,
+    unpack: impl FnOnce(Bytes, usize) -> Result<Bytes, RpcError> + Send + 'static,
+) -> Result<PartialSuccess, RpcError> {
+    app.metrics.ingest_requests.fetch_add(1, Ordering::Relaxed);
+    let result = export_counted(app, &tenant, encoding, parts, body, unpack).await;
+    if !matches!(&result, Ok(done) if done.rejected_profiles == 0) {
+        app.metrics.ingest_rejected.fetch_add(1, Ordering::Relaxed);
+    }
+    result
+}
+
+async fn export_counted(
+    app: &Arc<App>,
+    tenant: &str,
+    encoding: Encoding,
+    parts: &http::request::Parts,
+    body: Body,
+    unpack: impl FnOnce(Bytes, usize) -> Result<Bytes, RpcError> + Send + 'static,
+) -> Result<PartialSuccess, RpcError> {
+    let batch_id = batch_id(&parts.headers)?;
+    let _permit = app.ingests.acquire().await;
+    let bytes = body::read(body, app.config.body_bytes_max, app.config.read_timeout).await?;
+    let shared = app.clone();
+    let decoding = tokio::task::spawn_blocking(move || {
+        let message = unpack(bytes, shared.config.body_bytes_max)?;
+        shared.metrics.ingest_bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
+        let decoded = decode(&shared, encoding, &message)?;
+        let prepared = ingest::prepare(&decoded.batch, &shared.config.limits, now_ms());
+        Ok((decoded.partial_success(), prepared))
+    });
+    let failed = |error| Err(RpcError::new(Code::Internal, format!("decoding the request failed: {error}")));
+    let (mut done, prepared): (PartialSuccess, Prepared) = decoding.await.unwrap_or_else(failed)?;
+    report(&mut done, &prepared.refused);
+    app.metrics.discard(tenant, &prepared.discarded);
+    let rows = prepared.write.rows.len() as u64;
+    if rows > 0 {
+        app.store.append(tenant, batch_id, prepared.write).await.map_err(|error| {
+            let code = if error.is_retryable() { Code::Unavailable } else { Code::InvalidArgument };
+            RpcError::new(code, error.to_string())
+        })?;
+    }
+    app.metrics.samples.fetch_add(prepared.accepted_samples, Ordering::Relaxed);
+    app.metrics.rows.fetch_add(rows, Ordering::Relaxed);
+    saw(app, tenant, parts, prepared.hosts);
+    Ok(done)
+}
+
+fn decode(app: &App, encoding: Encoding, message: &[u8]) -> Result<Decoded, RpcError> {
+    let limits = Limits {
+        max_bytes: app.config.body_bytes_max,
+        max_samples: app.config.limits.samples_max,
+        max_depth: app.config.limits.depth_max,
+        ..Limits::default()
+    };
+    let decoded = match encoding {
+        Encoding::Proto => decode_request(message, &limits),
+        Encoding::Json => decode_request_json(message, &limits),
+    };
+    decoded.map_err(|error| RpcError::invalid(error.to_string()))
+}
+
+/// Adds what was refused after decoding to the answer.
+fn report(done: &mut PartialSuccess, refused: &[String]) {
+    done.rejected_profiles =
+        done.rejected_profiles.saturating_add(i64::try_from(refused.len()).unwrap_or(i64::MAX));
+    let mut messages: Vec<&str> = refused.iter().map(String::as_str).collect();
+    messages.dedup();
+    for message in messages.iter().take(10) {
+        if !done.error_message.is_empty() {
+            done.error_message += "; ";
+        }
+        done.error_message += message;
+    }
+    if messages.len() > 10 {
+        done.error_message += &format!("; and {} more", messages.len() - 10);
+    }
+}
+
+fn saw(app: &App, tenant: &str, parts: &http::request::Parts, hosts: HashMap<Option<String>, u64>) {
+    let peer = parts.extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.0.to_string());
+    for (host, samples) in hosts {
+        app.saw_host(tenant, &host.unwrap_or_else(|| peer.clone()), samples);
+    }
+}
+
+/// The identity a sender gave the request, by which a repetition is recognised.
+fn batch_id(headers: &HeaderMap) -> Result<Option<[u8; 16]>, RpcError> {
+    let Some(value) = headers.get("x-hearth-batch-id") else { return Ok(None) };
+    let text: String = value.to_str().unwrap_or_default().chars().filter(|char| *char != '-').collect();
+    let wrong = || RpcError::invalid("x-hearth-batch-id: expected 32 hexadecimal digits");
+    if text.len() != 32 || !text.is_ascii() {
+        return Err(wrong());
+    }
+    u128::from_str_radix(&text, 16).map(|id| Some(id.to_be_bytes())).map_err(|_| wrong())
+}

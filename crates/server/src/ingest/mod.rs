@@ -1,0 +1,318 @@
+//! Ingestion: from a decoded batch to what the store appends.
+//!
+//! ```text
+//! ProfileBatch ─▶ type and labels ─▶ relabeling rules ─▶ drop and check labels ─▶ slots ─▶ Write
+//!                                     (see everything)
+//! ```
+//!
+//! Nothing here fails as a whole: what cannot be taken is counted by reason and named, and its
+//! siblings are stored. Locations that have names lose their addresses, so that the dictionary
+//! stays as small as the code that runs, however many processes run it.
+
+mod labels;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hearth_block::{Row, Series, slot_of};
+use hearth_profile::{
+    Attributes, Dictionary, LabelSetBuilder, Profile, ProfileBatch, Remap, ResourceProfiles, Sample, StackId,
+};
+use hearth_store::Write;
+use indexmap::IndexSet;
+
+use crate::config::IngestLimits;
+use crate::relabel;
+
+/// Attributes that name the host an agent runs on, best first.
+const HOST_ATTRIBUTES: [&str; 3] = ["host.name", "k8s.node.name", "host.id"];
+
+/// Why samples are not stored; the names are Pyroscope's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// The profile contradicts itself.
+    MalformedProfile,
+    /// A label name or value is not allowed.
+    InvalidLabels,
+    /// The series has too many labels.
+    MaxLabelNamesPerSeries,
+    /// A label's name is too long.
+    LabelNameTooLong,
+    /// A label's value is too long.
+    LabelValueTooLong,
+    /// The sample is too old or from the future.
+    NotInIngestionWindow,
+    /// A relabeling rule drops the series; not reported to the sender as an error.
+    DroppedByRelabelRules,
+}
+
+impl Reason {
+    /// The name, as a label value of metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::MalformedProfile => "malformed_profile",
+            Self::InvalidLabels => "invalid_labels",
+            Self::MaxLabelNamesPerSeries => "max_label_names_per_series",
+            Self::LabelNameTooLong => "label_name_too_long",
+            Self::LabelValueTooLong => "label_value_too_long",
+            Self::NotInIngestionWindow => "not_in_ingestion_window",
+            Self::DroppedByRelabelRules => "dropped_by_relabel_rules",
+        }
+    }
+}
+
+/// What becomes of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// What the store shall append.
+    pub write: Write,
+    /// Samples that are stored.
+    pub accepted_samples: u64,
+    /// Samples that are not, by reason.
+    pub discarded: HashMap<Reason, u64>,
+    /// Profiles of which at least a part is refused, with what is wrong.
+    pub refused: Vec<String>,
+    /// Samples by host, where the resource names one.
+    pub hosts: HashMap<Option<String>, u64>,
+}
+
+/// Why one series or sample is refused.
+struct Refusal {
+    reason: Reason,
+    detail: String,
+}
+
+/// Turns a batch into what the store appends. `now_ms` is now, in milliseconds since 1970.
+pub(crate) fn prepare(batch: &ProfileBatch, limits: &IngestLimits, now_ms: i64) -> Prepared {
+    let seen = |name: &str| limits.rules.iter().any(|rule| rule.reads(name));
+    let mut pipeline = Pipeline {
+        limits,
+        unseen: limits.dropped_labels.iter().map(String::as_str).filter(|name| !seen(name)).collect(),
+        now_ms,
+        from: &batch.dictionary,
+        remap: Remap::by_name(&batch.dictionary),
+        dictionary: Dictionary::default(),
+        series: IndexSet::new(),
+        rows: HashMap::new(),
+        prepared: Prepared::default(),
+    };
+    for resource in &batch.resources {
+        for profile in &resource.profiles {
+            pipeline.profile(resource, profile);
+        }
+    }
+    pipeline.finish()
+}
+
+struct Pipeline<'b> {
+    limits: &'b IngestLimits,
+    /// Labels that are dropped and that no rule looks at.
+    unseen: Vec<&'b str>,
+    now_ms: i64,
+    from: &'b Dictionary,
+    remap: Remap,
+    dictionary: Dictionary,
+    series: IndexSet<Series>,
+    rows: HashMap<(u32, StackId, i64), i64>,
+    prepared: Prepared,
+}
+
+/// The labels of one sample, by which samples are grouped.
+type Group = Vec<(String, String)>;
+
+impl Pipeline<'_> {
+    /// Whether a label is worth carrying: it is stored, or a rule may look at it.
+    fn keeps(&self, name: &str) -> bool {
+        !self.unseen.contains(&name)
+    }
+
+    fn profile(&mut self, resource: &ResourceProfiles, profile: &Profile) {
+        let samples = profile.samples.len() as u64;
+        let (kind, factor) = match labels::profile_type(profile) {
+            Ok(named) => named,
+            Err(detail) => {
+                self.refuse(Refusal { reason: Reason::MalformedProfile, detail }, samples, true);
+                return;
+            }
+        };
+        let base = labels::base(resource, &kind, |name| self.keeps(name));
+        let mut groups: HashMap<Group, Result<u32, Reason>> = HashMap::new();
+        let mut reported = false;
+        let mut accepted = 0;
+        for sample in &profile.samples {
+            let group = self.group(&sample.attributes);
+            let known = groups.get(&group).copied();
+            let found = known.unwrap_or_else(|| {
+                let found = self.series_of(&base, &group).map_err(|refusal| {
+                    let reason = refusal.reason;
+                    self.refuse(refusal, 0, !reported);
+                    reported = true;
+                    reason
+                });
+                groups.insert(group, found);
+                found
+            });
+            let series = match found {
+                Ok(series) => series,
+                Err(reason) => {
+                    *self.prepared.discarded.entry(reason).or_default() += 1;
+                    continue;
+                }
+            };
+            match self.add(series, sample, profile, factor) {
+                Ok(()) => accepted += 1,
+                Err(refusal) => {
+                    self.refuse(refusal, 1, !reported);
+                    reported = true;
+                }
+            }
+        }
+        self.prepared.accepted_samples += accepted;
+        let host = HOST_ATTRIBUTES.iter().find_map(|name| resource.resource.get_str(name)).map(str::to_owned);
+        *self.prepared.hosts.entry(host).or_default() += accepted;
+    }
+
+    /// The labels that set a sample apart from others of its profile.
+    fn group(&self, attributes: &Attributes) -> Group {
+        let named = attributes.iter().filter(|(name, _)| labels::is_free(name) && self.keeps(name));
+        named
+            .filter_map(|(name, value)| Some((name.to_owned(), labels::value(value)?.into_owned())))
+            .collect()
+    }
+
+    /// The series of a group.
+    fn series_of(&mut self, base: &LabelSetBuilder, group: &Group) -> Result<u32, Refusal> {
+        let mut builder = base.clone();
+        for (name, value) in group {
+            if name == "service.name" {
+                builder.set("service_name", value.as_str());
+            }
+            if builder.get(name).is_none() {
+                builder.set(name.as_str(), value.as_str());
+            }
+        }
+        if !relabel::apply(&self.limits.rules, &mut builder) {
+            return Err(Refusal { reason: Reason::DroppedByRelabelRules, detail: String::new() });
+        }
+        let profile_type = labels::take_type(&mut builder);
+        self.limits.dropped_labels.iter().for_each(|name| builder.remove(name));
+        if builder.get("service_name").is_none() {
+            builder.set("service_name", labels::UNKNOWN_SERVICE);
+        }
+        check_labels(&builder, self.limits)?;
+        let (index, _) = self.series.insert_full(Series { profile_type, labels: builder.build() });
+        Ok(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    fn add(&mut self, series: u32, sample: &Sample, profile: &Profile, factor: i64) -> Result<(), Refusal> {
+        if sample.value < 0 {
+            let detail = format!("a sample has the negative value {}", sample.value);
+            return Err(Refusal { reason: Reason::MalformedProfile, detail });
+        }
+        if sample.value == 0 {
+            return Ok(());
+        }
+        if sample.value.checked_mul(factor).is_none() {
+            let detail = format!("value {} times period {factor} exceeds 64 bits", sample.value);
+            return Err(Refusal { reason: Reason::MalformedProfile, detail });
+        }
+        let fallback = [if profile.time_unix_nano == 0 {
+            u64::try_from(self.now_ms).unwrap_or(0).saturating_mul(1_000_000)
+        } else {
+            profile.time_unix_nano
+        }];
+        let times: &[u64] =
+            if sample.timestamps_unix_nano.is_empty() { &fallback } else { &sample.timestamps_unix_nano };
+        // Checked first, so that a sample is stored as a whole or not at all.
+        times.iter().try_for_each(|time| self.check_time(*time))?;
+        let stack = self.remap.stack(self.from, &mut self.dictionary, sample.stack);
+        let count = i64::try_from(times.len()).unwrap_or(i64::MAX);
+        let (each, rest) = (sample.value / count, sample.value % count);
+        for (time, index) in times.iter().zip(0..) {
+            let part = each + i64::from(index < rest);
+            if part > 0 {
+                let sum = self.rows.entry((series, stack, slot_of(to_ms(*time)))).or_default();
+                *sum = sum.saturating_add(part.saturating_mul(factor));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_time(&self, time_ns: u64) -> Result<(), Refusal> {
+        let age_ms = self.now_ms.saturating_sub(to_ms(time_ns));
+        let exceeds = |age_ms: i64, limit: Duration| !limit.is_zero() && age_ms > millis(limit);
+        let detail = if exceeds(age_ms, self.limits.reject_older_than) {
+            format!(
+                "a sample is {} s old; the limit is {} s",
+                age_ms / 1000,
+                self.limits.reject_older_than.as_secs()
+            )
+        } else if exceeds(age_ms.saturating_neg(), self.limits.reject_newer_than) {
+            let limit = self.limits.reject_newer_than.as_secs();
+            format!(
+                "a sample is {} s in the future; the limit is {limit} s; check the clocks",
+                -age_ms / 1000
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Refusal { reason: Reason::NotInIngestionWindow, detail })
+    }
+
+    fn refuse(&mut self, refusal: Refusal, samples: u64, report: bool) {
+        *self.prepared.discarded.entry(refusal.reason).or_default() += samples;
+        if report && refusal.reason != Reason::DroppedByRelabelRules {
+            self.prepared.refused.push(format!("{}: {}", refusal.reason.name(), refusal.detail));
+        }
+    }
+
+    fn finish(self) -> Prepared {
+        let mut rows: Vec<Row> = self
+            .rows
+            .into_iter()
+            .map(|((series, stack, slot_ms), value)| Row { series, stack, slot_ms, value })
+            .collect();
+        rows.sort_unstable();
+        let write = Write { dictionary: self.dictionary, series: self.series.into_iter().collect(), rows };
+        Prepared { write, ..self.prepared }
+    }
+}
+
+fn check_labels(labels: &LabelSetBuilder, limits: &IngestLimits) -> Result<(), Refusal> {
+    let shown = |text: &str| -> String { text.chars().take(60).collect() };
+    let refusal = |reason, detail| Err(Refusal { reason, detail });
+    if labels.iter().len() > limits.label_names_max {
+        let detail =
+            format!("the series has {} labels; the limit is {}", labels.iter().len(), limits.label_names_max);
+        return refusal(Reason::MaxLabelNamesPerSeries, detail);
+    }
+    for (name, value) in labels.iter() {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return refusal(Reason::InvalidLabels, format!("{name:?} is no label name"));
+        }
+        if name.len() > limits.label_name_bytes_max {
+            let (length, limit) = (name.len(), limits.label_name_bytes_max);
+            let detail =
+                format!("the label name {:?}… has {length} bytes; the limit is {limit}", shown(name));
+            return refusal(Reason::LabelNameTooLong, detail);
+        }
+        if value.len() > limits.label_value_bytes_max {
+            let (length, limit) = (value.len(), limits.label_value_bytes_max);
+            let detail =
+                format!("the value of label {:?} has {length} bytes; the limit is {limit}", shown(name));
+            return refusal(Reason::LabelValueTooLong, detail);
+        }
+    }
+    Ok(())
+}
+
+fn to_ms(time_ns: u64) -> i64 {
+    i64::try_from(time_ns / 1_000_000).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
