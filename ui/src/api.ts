@@ -37,7 +37,8 @@ export interface AgentStatus {
   host: string;
   last_seen_ms: number;
   samples: number;
-  lost: number;
+  /** Samples the agent says it lost; null if it cannot say. */
+  lost: number | null;
 }
 
 export interface Status {
@@ -46,7 +47,16 @@ export interface Status {
   ready: boolean;
   ingest: { requests: number; rejected: number; samples: number; rows: number };
   agents: AgentStatus[];
-  storage: { dir: string; bytes: number; segments: number; head_rows: number };
+  storage: {
+    dir: string;
+    bytes: number;
+    segments: number;
+    head_rows: number;
+    /** Why the last write failed, if it did. */
+    error?: string | null;
+    /** The last damaged file found, if any. */
+    corruption?: string | null;
+  };
   oldest_ms: number | null;
   newest_ms: number | null;
 }

@@ -17,7 +17,7 @@ import type { FlameModel } from './flame/model.ts';
 import { compilePattern, matchedTotal, matchNames, matchOne, type Hits } from './flame/search.ts';
 import { typeParts } from './format.ts';
 import { Resource } from './resource.ts';
-import { clock, page, range, search, selection, state } from './state.ts';
+import { page, range, refreshes, search, selection, state } from './state.ts';
 import { stepFor } from './time.ts';
 
 const DEFAULT_TYPE = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
@@ -91,16 +91,19 @@ export const highlights = computed<Hits | undefined>(() => {
 export function startData(): void {
   effect(() => {
     if (page.value === 'status') return;
+    void refreshes.value;
     const asked = range.value;
     types.load('', (signal) => fetchTypes(asked, signal));
   });
   effect(() => {
     if (page.value !== 'fleet') return;
+    void refreshes.value;
     const [type, asked] = [profileType.value, range.value];
     overview.load(`${type} ${rangeKey()}`, (signal) => fetchOverview(type, asked, signal));
   });
   effect(() => {
     if (page.value !== 'explore') return;
+    void refreshes.value;
     const query = rangeQuery.value;
     const by = groupBy.value;
     const step = stepFor(query.range, TIMELINE_POINTS);
@@ -108,13 +111,14 @@ export function startData(): void {
   });
   effect(() => {
     if (page.value !== 'explore') return;
+    void refreshes.value;
     const query = flameQuery.value;
     const key = `${query.type} ${query.q} ${state.peek().sel} ${rangeKey()}`;
     flame.load(key, (signal) => fetchFlame(query, signal));
   });
   effect(() => {
     if (page.value !== 'status') return;
-    void clock.value;
+    void refreshes.value;
     loadStatus();
   });
 }

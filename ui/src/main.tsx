@@ -28,6 +28,7 @@ function App() {
   return (
     <div class="app">
       <TopBar />
+      <h1 class="unseen">{title}</h1>
       <Progress />
       <Page />
       <FlameTooltip />

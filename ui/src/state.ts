@@ -1,7 +1,7 @@
 // The page's state as signals, kept equal to the URL in both directions, and the clock that moves
 // relative time ranges forward.
 
-import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
+import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { formatUrl, parseSelection, parseUrl, type UrlState } from './url.ts';
 import { isRelative, resolveRange, slotEnd, type TimeRange } from './time.ts';
 
@@ -30,10 +30,16 @@ export const page = field('page');
 export const search = field('search');
 
 /** What "now" means for relative ranges; moves only when something should be loaded again. */
-export const clock = signal(slotEnd(Date.now()));
+const clock = signal(slotEnd(Date.now()));
+
+/** Counts refreshes; whoever loads something reads it, so that it loads again. */
+export const refreshes = signal(0);
 
 export function refresh(): void {
-  clock.value = Math.max(slotEnd(Date.now()), clock.peek() + 1);
+  batch(() => {
+    clock.value = slotEnd(Date.now());
+    refreshes.value++;
+  });
 }
 
 /** The whole range the page is about. A range without relative ends ignores the clock. */

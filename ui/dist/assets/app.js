@@ -1666,8 +1666,10 @@ var FlameChart = class {
 		this.hits = hits;
 		this.draw();
 	}
-	setLabel(label) {
+	/** What assistive software says; `describedBy` is the id of a live text about the selected frame. */
+	setLabel(label, describedBy) {
 		this.canvas.setAttribute("aria-label", label);
+		this.canvas.setAttribute("aria-describedby", describedBy);
 	}
 	setSelected(node) {
 		if (node === this.selected) return;
@@ -2747,8 +2749,13 @@ var page = field("page");
 var search = field("search");
 /** What "now" means for relative ranges; moves only when something should be loaded again. */
 var clock = y$1(slotEnd(Date.now()));
+/** Counts refreshes; whoever loads something reads it, so that it loads again. */
+var refreshes = y$1(0);
 function refresh() {
-	clock.value = Math.max(slotEnd(Date.now()), clock.peek() + 1);
+	r(() => {
+		clock.value = slotEnd(Date.now());
+		refreshes.value++;
+	});
 }
 /** The whole range the page is about. A range without relative ends ignores the clock. */
 var range = stable(O(() => {
@@ -2872,16 +2879,19 @@ var highlights = O(() => {
 function startData() {
 	x(() => {
 		if (page.value === "status") return;
+		refreshes.value;
 		const asked = range.value;
 		types.load("", (signal) => fetchTypes(asked, signal));
 	});
 	x(() => {
 		if (page.value !== "fleet") return;
+		refreshes.value;
 		const [type, asked] = [profileType.value, range.value];
 		overview.load(`${type} ${rangeKey()}`, (signal) => fetchOverview(type, asked, signal));
 	});
 	x(() => {
 		if (page.value !== "explore") return;
+		refreshes.value;
 		const query = rangeQuery.value;
 		const by = groupBy.value;
 		const step = stepFor(query.range, TIMELINE_POINTS);
@@ -2889,13 +2899,14 @@ function startData() {
 	});
 	x(() => {
 		if (page.value !== "explore") return;
+		refreshes.value;
 		const query = flameQuery.value;
 		const key = `${query.type} ${query.q} ${state.peek().sel} ${rangeKey()}`;
 		flame.load(key, (signal) => fetchFlame(query, signal));
 	});
 	x(() => {
 		if (page.value !== "status") return;
-		clock.value;
+		refreshes.value;
 		loadStatus();
 	});
 }
@@ -2935,6 +2946,8 @@ function a(t, e, n, u, a, i) {
 // src/components/flameview.tsx
 /** The frame under the pointer, in any chart. */
 var hovered = y$1(null);
+/** The element that describes the selected frame in words. */
+var DETAIL_ID = "frame-detail";
 /** Charts by what they show, for the test hook. */
 var charts = /* @__PURE__ */ new Map();
 function FlameView({ id, model, focus, layout, label, hits, selected, keepView = false, reveal = -1, onFocus }) {
@@ -2981,7 +2994,7 @@ function FlameView({ id, model, focus, layout, label, hits, selected, keepView =
 		};
 	}, []);
 	A$1(() => chart.current?.setTheme(theme.value), [theme.value]);
-	A$1(() => chart.current?.setLabel(label), [label]);
+	A$1(() => chart.current?.setLabel(label, DETAIL_ID), [label]);
 	A$1(() => chart.current?.setModel(model, focus, keepView), [model]);
 	A$1(() => chart.current?.focusOn(focus), [focus]);
 	A$1(() => chart.current?.bringIntoView(reveal), [reveal]);
@@ -2990,8 +3003,7 @@ function FlameView({ id, model, focus, layout, label, hits, selected, keepView =
 	return /* @__PURE__ */ a("div", {
 		class: "flame",
 		ref: host,
-		"data-chart": id,
-		"aria-describedby": "frame-detail"
+		"data-chart": id
 	});
 }
 var TOOLTIP_WIDTH = 420;
@@ -3726,7 +3738,7 @@ function Detail({ model }) {
 		class: "detail",
 		children: [/* @__PURE__ */ a("div", {
 			class: "detail-text",
-			id: "frame-detail",
+			id: DETAIL_ID,
 			role: "status",
 			"aria-live": "polite",
 			children: node >= 0 && node < model.nodeCount ? /* @__PURE__ */ a(FrameText, {
@@ -3948,7 +3960,7 @@ function FunctionTable() {
 	const largest = list.reduce((max, row) => Math.max(max, barValue(row)), 0);
 	return /* @__PURE__ */ a("div", {
 		class: "table",
-		role: "table",
+		role: "grid",
 		"aria-label": "Functions by CPU",
 		"aria-rowcount": list.length + 1,
 		ref: body,
@@ -4033,7 +4045,7 @@ function Row({ row, index, model, largest }) {
 		children: [
 			/* @__PURE__ */ a("span", {
 				class: "name",
-				role: "cell",
+				role: "gridcell",
 				children: [/* @__PURE__ */ a("i", {
 					class: "swatch",
 					style: { background: layerColor(layer) },
@@ -4042,12 +4054,12 @@ function Row({ row, index, model, largest }) {
 			}),
 			/* @__PURE__ */ a("span", {
 				class: "number",
-				role: "cell",
+				role: "gridcell",
 				children: [formatValue(unit.value, row.self), sort.value !== "total" && bar]
 			}),
 			/* @__PURE__ */ a("span", {
 				class: "number",
-				role: "cell",
+				role: "gridcell",
 				children: [formatShare(row.total, model.grandTotal), sort.value === "total" && bar]
 			})
 		]
@@ -4168,7 +4180,7 @@ function Onboarding() {
 	return /* @__PURE__ */ a("section", {
 		class: "onboarding",
 		children: [
-			/* @__PURE__ */ a("h1", { children: "No samples yet" }),
+			/* @__PURE__ */ a("h2", { children: "No samples yet" }),
 			/* @__PURE__ */ a("p", { children: "Hearth is running and waits for profiles. Start a profiler and this page fills itself." }),
 			/* @__PURE__ */ a("ol", { children: [/* @__PURE__ */ a(Step, {
 				title: "Profile this machine",
@@ -4187,7 +4199,7 @@ function Step({ title, text, children }) {
 	return /* @__PURE__ */ a("li", {
 		class: "card step",
 		children: [
-			/* @__PURE__ */ a("h2", { children: title }),
+			/* @__PURE__ */ a("h3", { children: title }),
 			/* @__PURE__ */ a("p", { children: text }),
 			/* @__PURE__ */ a("div", {
 				class: "command",
@@ -5325,6 +5337,15 @@ function StatusPage() {
 		class: "page scroll",
 		children: [
 			failure && /* @__PURE__ */ a(FailureBanner, { failure }),
+			[data.storage.error, data.storage.corruption].map((problem) => problem && /* @__PURE__ */ a("div", {
+				class: "banner",
+				role: "alert",
+				children: [
+					/* @__PURE__ */ a("b", { children: "Storage." }),
+					" ",
+					problem
+				]
+			}, problem)),
 			/* @__PURE__ */ a("div", {
 				class: "facts",
 				children: [
@@ -5405,7 +5426,7 @@ function AgentTable({ agents }) {
 }
 function AgentRow({ agent }) {
 	const age = Date.now() - agent.last_seen_ms;
-	const taken = agent.samples + agent.lost;
+	const lost = agent.lost ?? 0;
 	return /* @__PURE__ */ a("tr", { children: [
 		/* @__PURE__ */ a("td", { children: agent.host === "" ? "(unnamed)" : agent.host }),
 		/* @__PURE__ */ a("td", {
@@ -5422,8 +5443,9 @@ function AgentRow({ agent }) {
 			children: formatCount(agent.samples)
 		}),
 		/* @__PURE__ */ a("td", {
-			class: agent.lost > 0 ? "right bad" : "right",
-			children: [formatCount(agent.lost), agent.lost > 0 && ` (${formatShare(agent.lost, taken)})`]
+			class: lost > 0 ? "right bad" : "right",
+			title: agent.lost === null ? "this agent does not report losses" : void 0,
+			children: [agent.lost === null ? "–" : formatCount(lost), lost > 0 && ` (${formatShare(lost, agent.samples + lost)})`]
 		})
 	] });
 }
@@ -5514,6 +5536,10 @@ function App() {
 		class: "app",
 		children: [
 			/* @__PURE__ */ a(TopBar, {}),
+			/* @__PURE__ */ a("h1", {
+				class: "unseen",
+				children: title
+			}),
 			/* @__PURE__ */ a(Progress, {}),
 			/* @__PURE__ */ a(Page, {}),
 			/* @__PURE__ */ a(FlameTooltip, {})

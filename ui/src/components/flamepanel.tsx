@@ -14,7 +14,7 @@ import { listName } from '../names.ts';
 import { equalTo, parseSelector } from '../selector.ts';
 import { state, update } from '../state.ts';
 import { CopyButton } from './copy.tsx';
-import { FlameView } from './flameview.tsx';
+import { DETAIL_ID, FlameView } from './flameview.tsx';
 import { Icon } from './icons.tsx';
 import { Popover } from './popover.tsx';
 
@@ -209,7 +209,7 @@ function Detail({ model }: { model: FlameModel }) {
   const node = selected.value;
   return (
     <div class="detail">
-      <div class="detail-text" id="frame-detail" role="status" aria-live="polite">
+      <div class="detail-text" id={DETAIL_ID} role="status" aria-live="polite">
         {node >= 0 && node < model.nodeCount ? <FrameText model={model} node={node} /> : <MarkedText model={model} />}
       </div>
       <DetailButtons model={model} />

@@ -21,6 +21,9 @@ interface Hovered {
 /** The frame under the pointer, in any chart. */
 export const hovered = signal<Hovered | null>(null);
 
+/** The element that describes the selected frame in words. */
+export const DETAIL_ID = 'frame-detail';
+
 /** Charts by what they show, for the test hook. */
 export const charts = new Map<string, FlameChart>();
 
@@ -74,14 +77,14 @@ export function FlameView({ id, model, focus, layout, label, hits, selected, kee
   }, []);
 
   useEffect(() => chart.current?.setTheme(theme.value), [theme.value]);
-  useEffect(() => chart.current?.setLabel(label), [label]);
+  useEffect(() => chart.current?.setLabel(label, DETAIL_ID), [label]);
   useEffect(() => chart.current?.setModel(model, focus, keepView), [model]);
   useEffect(() => chart.current?.focusOn(focus), [focus]);
   useEffect(() => chart.current?.bringIntoView(reveal), [reveal]);
   useEffect(() => chart.current?.setHits(hits), [hits, model]);
   useEffect(() => chart.current?.setSelected(selected?.value ?? -1), [selected?.value, model]);
 
-  return <div class="flame" ref={host} data-chart={id} aria-describedby="frame-detail" />;
+  return <div class="flame" ref={host} data-chart={id} />;
 }
 
 const TOOLTIP_WIDTH = 420;

@@ -81,7 +81,7 @@ function FunctionTable() {
   return (
     <div
       class="table"
-      role="table"
+      role="grid"
       aria-label="Functions by CPU"
       aria-rowcount={list.length + 1}
       ref={body}
@@ -152,15 +152,15 @@ function Row({ row, index, model, largest }: RowProps) {
         event.preventDefault();
       }}
     >
-      <span class="name" role="cell">
+      <span class="name" role="gridcell">
         <i class="swatch" style={{ background: layerColor(layer) }} title={layerName(layer)} />
         <span>{listName(row.name)}</span>
       </span>
-      <span class="number" role="cell">
+      <span class="number" role="gridcell">
         {formatValue(unit.value, row.self)}
         {sort.value !== 'total' && bar}
       </span>
-      <span class="number" role="cell">
+      <span class="number" role="gridcell">
         {formatShare(row.total, model.grandTotal)}
         {sort.value === 'total' && bar}
       </span>

@@ -23,7 +23,7 @@ export function Onboarding() {
   const port = location.port || (location.protocol === 'https:' ? '443' : '80');
   return (
     <section class="onboarding">
-      <h1>No samples yet</h1>
+      <h2>No samples yet</h2>
       <p>Hearth is running and waits for profiles. Start a profiler and this page fills itself.</p>
       <ol>
         <Step title="Profile this machine" text="Agent, storage and this page in one process. Needs root for eBPF.">
@@ -44,7 +44,7 @@ export function Onboarding() {
 function Step({ title, text, children }: { title: string; text: string; children: string }) {
   return (
     <li class="card step">
-      <h2>{title}</h2>
+      <h3>{title}</h3>
       <p>{text}</p>
       <div class="command">
         <code>{children}</code>

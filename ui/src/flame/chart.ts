@@ -143,8 +143,10 @@ export class FlameChart {
     this.draw();
   }
 
-  setLabel(label: string): void {
+  /** What assistive software says; `describedBy` is the id of a live text about the selected frame. */
+  setLabel(label: string, describedBy: string): void {
     this.canvas.setAttribute('aria-label', label);
+    this.canvas.setAttribute('aria-describedby', describedBy);
   }
 
   setSelected(node: number): void {

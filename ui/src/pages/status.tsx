@@ -16,6 +16,14 @@ export function StatusPage() {
   return (
     <main class="page scroll">
       {failure && <FailureBanner failure={failure} />}
+      {[data.storage.error, data.storage.corruption].map(
+        (problem) =>
+          problem && (
+            <div class="banner" role="alert" key={problem}>
+              <b>Storage.</b> {problem}
+            </div>
+          ),
+      )}
       <div class="facts">
         <ServerFacts data={data} />
         <IngestFacts data={data} />
@@ -114,7 +122,7 @@ function AgentTable({ agents }: { agents: readonly AgentStatus[] }) {
 
 function AgentRow({ agent }: { agent: AgentStatus }) {
   const age = Date.now() - agent.last_seen_ms;
-  const taken = agent.samples + agent.lost;
+  const lost = agent.lost ?? 0;
   return (
     <tr>
       <td>{agent.host === '' ? '(unnamed)' : agent.host}</td>
@@ -122,9 +130,9 @@ function AgentRow({ agent }: { agent: AgentStatus }) {
         <span class={age > SILENT_MS ? 'dot off' : 'dot'} /> {formatDuration(age)} ago
       </td>
       <td class="right">{formatCount(agent.samples)}</td>
-      <td class={agent.lost > 0 ? 'right bad' : 'right'}>
-        {formatCount(agent.lost)}
-        {agent.lost > 0 && ` (${formatShare(agent.lost, taken)})`}
+      <td class={lost > 0 ? 'right bad' : 'right'} title={agent.lost === null ? 'this agent does not report losses' : undefined}>
+        {agent.lost === null ? '–' : formatCount(lost)}
+        {lost > 0 && ` (${formatShare(lost, agent.samples + lost)})`}
       </td>
     </tr>
   );
