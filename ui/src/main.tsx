@@ -27,8 +27,7 @@ function App() {
   }, []);
   return (
     <div class="app">
-      <TopBar />
-      <h1 class="unseen">{title}</h1>
+      <TopBar title={title} />
       <Progress />
       <Page />
       <FlameTooltip />

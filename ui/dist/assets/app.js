@@ -3274,10 +3274,14 @@ var TABS = [
 		label: "Status"
 	}
 ];
-function TopBar() {
+function TopBar({ title }) {
 	return /* @__PURE__ */ a("header", {
 		class: "topbar",
 		children: [
+			/* @__PURE__ */ a("h1", {
+				class: "unseen",
+				children: title
+			}),
 			/* @__PURE__ */ a("a", {
 				class: "brand",
 				href: "./",
@@ -5535,11 +5539,7 @@ function App() {
 	return /* @__PURE__ */ a("div", {
 		class: "app",
 		children: [
-			/* @__PURE__ */ a(TopBar, {}),
-			/* @__PURE__ */ a("h1", {
-				class: "unseen",
-				children: title
-			}),
+			/* @__PURE__ */ a(TopBar, { title }),
 			/* @__PURE__ */ a(Progress, {}),
 			/* @__PURE__ */ a(Page, {}),
 			/* @__PURE__ */ a(FlameTooltip, {})

@@ -11,9 +11,10 @@ const TABS: readonly { page: Page; label: string }[] = [
   { page: 'status', label: 'Status' },
 ];
 
-export function TopBar() {
+export function TopBar({ title }: { title: string }) {
   return (
     <header class="topbar">
+      <h1 class="unseen">{title}</h1>
       <a class="brand" href="./" onClick={(event) => follow(event, 'fleet')}>
         <Logo />
         <span class="hide-small">Hearth</span>
