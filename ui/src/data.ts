@@ -21,7 +21,9 @@ import { page, range, refreshes, search, selection, state } from './state.ts';
 import { stepFor } from './time.ts';
 
 const DEFAULT_TYPE = 'process_cpu:cpu:nanoseconds:cpu:nanoseconds';
-const TIMELINE_POINTS = 240;
+const TIMELINE_POINTS = 120;
+/** Profilers report every few seconds: shorter steps would show their rhythm, not the load. */
+const TIMELINE_STEP_MIN_MS = 15_000;
 
 export const types = new Resource<string[]>();
 export const overview = new Resource<Overview>();
@@ -106,7 +108,7 @@ export function startData(): void {
     void refreshes.value;
     const query = rangeQuery.value;
     const by = groupBy.value;
-    const step = stepFor(query.range, TIMELINE_POINTS);
+    const step = Math.max(TIMELINE_STEP_MIN_MS, stepFor(query.range, TIMELINE_POINTS));
     series.load(`${query.type} ${query.q} ${by} ${rangeKey()}`, (signal) => fetchSeries(query, step, by, signal));
   });
   effect(() => {

@@ -187,7 +187,7 @@ function z$1(t, r, u, i, f, o, e, l, c, a) {
 			else r.__e = u.__e;
 			r.__k || (r.__k = u.__k || []), t && t.then || D$1(r), n$1.__e(t, r, u);
 		}
-	} else l = r.__e = F$1(u.__e, r, u, i, f, o, e, c, a, t);
+	} else l = r.__e = F$2(u.__e, r, u, i, f, o, e, c, a, t);
 	return (s = n$1.diffed) && s(r), l;
 }
 function B$1(n, t) {
@@ -214,7 +214,7 @@ function E$1(t, r, u) {
 		}
 	});
 }
-function F$1(t, r, u, i, f, o, e, l, c, a) {
+function F$2(t, r, u, i, f, o, e, l, c, a) {
 	var s, h, y, _, k, b, m, M, $ = u.props || p$3, x = r.props, C = r.type;
 	if ("svg" == C ? f = "http://www.w3.org/2000/svg" : "math" == C ? f = "http://www.w3.org/1998/Math/MathML" : f || (f = "http://www.w3.org/1999/xhtml"), o) {
 		for (s = 0; s < o.length; s++) if ((k = o[s]) && (C ? k.localName == C : 3 == k.nodeType)) {
@@ -334,6 +334,10 @@ function _$1(n, u, i) {
 function A$1(n, u) {
 	var i = y$2(t$1++, 3);
 	!a$2.__s && E(i.__H, u) && (i.__P = !0, i.__ = n, i.u = u, r$1.__H.__h.push(i));
+}
+function F$1(n, u) {
+	var i = y$2(t$1++, 4);
+	!a$2.__s && E(i.__H, u) && (i.__P = !1, i.__ = n, i.u = u, r$1.__h.push(i));
 }
 function T(n) {
 	return f$2 = 5, w$2(function() {
@@ -1795,7 +1799,7 @@ var FlameChart = class {
 			this.hoverOver(-1, 0, 0);
 		});
 		canvas.addEventListener("click", (event) => this.onClick(event));
-		canvas.addEventListener("dblclick", () => this.events.focus(0));
+		canvas.addEventListener("dblclick", () => this.model && this.events.focus(0, this.model));
 		canvas.addEventListener("contextmenu", (event) => this.onContextMenu(event));
 		canvas.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
 		canvas.addEventListener("keydown", (event) => this.onKey(event));
@@ -1857,9 +1861,10 @@ var FlameChart = class {
 	onClick(event) {
 		if (this.drag?.moved) return;
 		const node = this.nodeAt(event);
-		if (node < 0) return;
+		if (node < 0 || !this.model) return;
+		this.selected = node;
 		this.events.select(node);
-		this.events.focus(node);
+		this.events.focus(node, this.model);
 	}
 	onContextMenu(event) {
 		const node = this.nodeAt(event);
@@ -1896,8 +1901,8 @@ var FlameChart = class {
 			[flipped ? "ArrowUp" : "ArrowDown"]: () => this.choose(model, hottestChild(model, at)),
 			ArrowRight: () => this.choose(model, rightSibling(model, at)),
 			ArrowLeft: () => this.choose(model, leftSibling(model, at)),
-			Enter: () => this.events.focus(at),
-			Escape: () => this.events.focus(0),
+			Enter: () => this.events.focus(at, model),
+			Escape: () => this.events.focus(0, model),
 			Home: () => this.choose(model, 0),
 			s: () => this.events.sandwich(at),
 			"+": () => this.zoomCentre(model, .75),
@@ -2822,7 +2827,9 @@ function startState() {
 }
 // src/data.ts
 var DEFAULT_TYPE = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
-var TIMELINE_POINTS = 240;
+var TIMELINE_POINTS = 120;
+/** Profilers report every few seconds: shorter steps would show their rhythm, not the load. */
+var TIMELINE_STEP_MIN_MS = 15e3;
 var types = new Resource();
 var overview = new Resource();
 var series = new Resource();
@@ -2894,7 +2901,7 @@ function startData() {
 		refreshes.value;
 		const query = rangeQuery.value;
 		const by = groupBy.value;
-		const step = stepFor(query.range, TIMELINE_POINTS);
+		const step = Math.max(TIMELINE_STEP_MIN_MS, stepFor(query.range, TIMELINE_POINTS));
 		series.load(`${query.type} ${query.q} ${by} ${rangeKey()}`, (signal) => fetchSeries(query, step, by, signal));
 	});
 	x(() => {
@@ -2963,7 +2970,7 @@ function FlameView({ id, model, focus, layout, label, hits, selected, keepView =
 		onFocus,
 		selected
 	};
-	A$1(() => {
+	F$1(() => {
 		if (!host.current) return void 0;
 		const created = new FlameChart(host.current, {
 			hover: (node, x, y) => {
@@ -2977,7 +2984,7 @@ function FlameView({ id, model, focus, layout, label, hits, selected, keepView =
 			select: (node) => {
 				if (callbacks.current.selected) callbacks.current.selected.value = node;
 			},
-			focus: (node) => callbacks.current.onFocus(node),
+			focus: (node, shown) => callbacks.current.onFocus(node, shown),
 			sandwich: (node) => {
 				if (node > 0 || layout.firstLevel > 0) update({
 					fn: nodeName(callbacks.current.model, node),
@@ -2993,13 +3000,13 @@ function FlameView({ id, model, focus, layout, label, hits, selected, keepView =
 			created.dispose();
 		};
 	}, []);
-	A$1(() => chart.current?.setTheme(theme.value), [theme.value]);
-	A$1(() => chart.current?.setLabel(label, DETAIL_ID), [label]);
-	A$1(() => chart.current?.setModel(model, focus, keepView), [model]);
-	A$1(() => chart.current?.focusOn(focus), [focus]);
-	A$1(() => chart.current?.bringIntoView(reveal), [reveal]);
-	A$1(() => chart.current?.setHits(hits), [hits, model]);
-	A$1(() => chart.current?.setSelected(selected?.value ?? -1), [selected?.value, model]);
+	F$1(() => chart.current?.setTheme(theme.value), [theme.value]);
+	F$1(() => chart.current?.setLabel(label, DETAIL_ID), [label]);
+	F$1(() => chart.current?.setModel(model, focus, keepView), [model]);
+	F$1(() => chart.current?.focusOn(focus), [focus]);
+	F$1(() => chart.current?.bringIntoView(reveal), [reveal]);
+	F$1(() => chart.current?.setHits(hits), [hits, model]);
+	F$1(() => chart.current?.setSelected(selected?.value ?? -1), [selected?.value, model]);
 	return /* @__PURE__ */ a("div", {
 		class: "flame",
 		ref: host,
@@ -3560,9 +3567,8 @@ x(() => {
 	selectedIn = model;
 });
 /** Clicking a frame puts it into the URL; the root means everything. */
-function focusOn(node) {
-	const model = flame.data.peek();
-	if (model) update({ focus: node > 0 ? pathHash(model, node) : "" });
+function focusOn(node, model) {
+	update({ focus: node > 0 ? pathHash(model, node) : "" });
 }
 function FlamePanel({ model }) {
 	const { fn, view } = state.value;
@@ -3697,7 +3703,7 @@ function Breadcrumb({ model }) {
 		children: ["The frame this link zooms to has no samples in this range.", /* @__PURE__ */ a("button", {
 			type: "button",
 			class: "crumb",
-			onClick: () => focusOn(0),
+			onClick: () => focusOn(0, model),
 			children: "Show everything"
 		})]
 	});
@@ -3711,7 +3717,7 @@ function Breadcrumb({ model }) {
 			/* @__PURE__ */ a("button", {
 				type: "button",
 				class: "crumb",
-				onClick: () => focusOn(0),
+				onClick: () => focusOn(0, model),
 				children: "total"
 			}),
 			path.length > shown.length && /* @__PURE__ */ a("span", {
@@ -3723,14 +3729,14 @@ function Breadcrumb({ model }) {
 				class: "crumb",
 				"aria-current": node === focusNode.value ? "true" : void 0,
 				title: nodeName(model, node),
-				onClick: () => focusOn(node),
+				onClick: () => focusOn(node, model),
 				children: listName(nodeName(model, node))
 			}, node)),
 			/* @__PURE__ */ a("span", { class: "spacer" }),
 			/* @__PURE__ */ a("button", {
 				type: "button",
 				class: "crumb reset",
-				onClick: () => focusOn(0),
+				onClick: () => focusOn(0, model),
 				children: "Reset zoom"
 			})
 		]

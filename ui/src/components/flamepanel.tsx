@@ -53,9 +53,8 @@ effect(() => {
 });
 
 /** Clicking a frame puts it into the URL; the root means everything. */
-function focusOn(node: number): void {
-  const model = flame.data.peek();
-  if (model) update({ focus: node > 0 ? pathHash(model, node) : '' });
+function focusOn(node: number, model: FlameModel): void {
+  update({ focus: node > 0 ? pathHash(model, node) : '' });
 }
 
 export function FlamePanel({ model }: { model: FlameModel }) {
@@ -170,7 +169,7 @@ function Breadcrumb({ model }: { model: FlameModel }) {
     return (
       <div class="breadcrumb" role="status">
         The frame this link zooms to has no samples in this range.
-        <button type="button" class="crumb" onClick={() => focusOn(0)}>
+        <button type="button" class="crumb" onClick={() => focusOn(0, model)}>
           Show everything
         </button>
       </div>
@@ -181,7 +180,7 @@ function Breadcrumb({ model }: { model: FlameModel }) {
   const shown = path.slice(-CRUMBS_MAX);
   return (
     <nav class="breadcrumb" aria-label="Zoomed path">
-      <button type="button" class="crumb" onClick={() => focusOn(0)}>
+      <button type="button" class="crumb" onClick={() => focusOn(0, model)}>
         total
       </button>
       {path.length > shown.length && <span class="quiet">› … {path.length - shown.length}</span>}
@@ -192,13 +191,13 @@ function Breadcrumb({ model }: { model: FlameModel }) {
           class="crumb"
           aria-current={node === focusNode.value ? 'true' : undefined}
           title={nodeName(model, node)}
-          onClick={() => focusOn(node)}
+          onClick={() => focusOn(node, model)}
         >
           {listName(nodeName(model, node))}
         </button>
       ))}
       <span class="spacer" />
-      <button type="button" class="crumb reset" onClick={() => focusOn(0)}>
+      <button type="button" class="crumb reset" onClick={() => focusOn(0, model)}>
         Reset zoom
       </button>
     </nav>

@@ -1,7 +1,7 @@
 // Flame charts in the page: creates them, hands them data, and reports what the reader does.
 
 import { signal, type Signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { FlameChart } from '../flame/chart.ts';
 import { nodeName, type FlameModel } from '../flame/model.ts';
 import type { Hits } from '../flame/search.ts';
@@ -40,7 +40,7 @@ interface FlameViewProps {
   keepView?: boolean;
   /** A node to bring into view when it changes; -1 for none. */
   reveal?: number;
-  onFocus(node: number): void;
+  onFocus(node: number, model: FlameModel): void;
 }
 
 export function FlameView({ id, model, focus, layout, label, hits, selected, keepView = false, reveal = -1, onFocus }: FlameViewProps) {
@@ -49,7 +49,7 @@ export function FlameView({ id, model, focus, layout, label, hits, selected, kee
   const callbacks = useRef({ model, onFocus, selected });
   callbacks.current = { model, onFocus, selected };
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!host.current) return undefined;
     const created = new FlameChart(
       host.current,
@@ -60,7 +60,7 @@ export function FlameView({ id, model, focus, layout, label, hits, selected, kee
         select: (node) => {
           if (callbacks.current.selected) callbacks.current.selected.value = node;
         },
-        focus: (node) => callbacks.current.onFocus(node),
+        focus: (node, shown) => callbacks.current.onFocus(node, shown),
         sandwich: (node) => {
           if (node > 0 || layout.firstLevel > 0) update({ fn: nodeName(callbacks.current.model, node), view: 'sandwich' });
         },
@@ -76,13 +76,13 @@ export function FlameView({ id, model, focus, layout, label, hits, selected, kee
     };
   }, []);
 
-  useEffect(() => chart.current?.setTheme(theme.value), [theme.value]);
-  useEffect(() => chart.current?.setLabel(label, DETAIL_ID), [label]);
-  useEffect(() => chart.current?.setModel(model, focus, keepView), [model]);
-  useEffect(() => chart.current?.focusOn(focus), [focus]);
-  useEffect(() => chart.current?.bringIntoView(reveal), [reveal]);
-  useEffect(() => chart.current?.setHits(hits), [hits, model]);
-  useEffect(() => chart.current?.setSelected(selected?.value ?? -1), [selected?.value, model]);
+  useLayoutEffect(() => chart.current?.setTheme(theme.value), [theme.value]);
+  useLayoutEffect(() => chart.current?.setLabel(label, DETAIL_ID), [label]);
+  useLayoutEffect(() => chart.current?.setModel(model, focus, keepView), [model]);
+  useLayoutEffect(() => chart.current?.focusOn(focus), [focus]);
+  useLayoutEffect(() => chart.current?.bringIntoView(reveal), [reveal]);
+  useLayoutEffect(() => chart.current?.setHits(hits), [hits, model]);
+  useLayoutEffect(() => chart.current?.setSelected(selected?.value ?? -1), [selected?.value, model]);
 
   return <div class="flame" ref={host} data-chart={id} />;
 }

@@ -18,8 +18,8 @@ export interface FlameEvents {
   hover(node: number, x: number, y: number): void;
   /** The node the reader chose; -1 for none. */
   select(node: number): void;
-  /** The node the reader wants to fill the width; 0 for everything. */
-  focus(node: number): void;
+  /** The node of `model` the reader wants to fill the width; 0 for everything. */
+  focus(node: number, model: FlameModel): void;
   /** Callers and callees of the node's function. */
   sandwich(node: number): void;
 }
@@ -259,7 +259,7 @@ export class FlameChart {
       this.hoverOver(-1, 0, 0);
     });
     canvas.addEventListener('click', (event) => this.onClick(event));
-    canvas.addEventListener('dblclick', () => this.events.focus(0));
+    canvas.addEventListener('dblclick', () => this.model && this.events.focus(0, this.model));
     canvas.addEventListener('contextmenu', (event) => this.onContextMenu(event));
     canvas.addEventListener('wheel', (event) => this.onWheel(event), { passive: false });
     canvas.addEventListener('keydown', (event) => this.onKey(event));
@@ -316,9 +316,10 @@ export class FlameChart {
   private onClick(event: MouseEvent): void {
     if (this.drag?.moved) return;
     const node = this.nodeAt(event);
-    if (node < 0) return;
+    if (node < 0 || !this.model) return;
+    this.selected = node;
     this.events.select(node);
-    this.events.focus(node);
+    this.events.focus(node, this.model);
   }
 
   private onContextMenu(event: MouseEvent): void {
@@ -360,8 +361,8 @@ export class FlameChart {
       [flipped ? 'ArrowUp' : 'ArrowDown']: () => this.choose(model, hottestChild(model, at)),
       ArrowRight: () => this.choose(model, rightSibling(model, at)),
       ArrowLeft: () => this.choose(model, leftSibling(model, at)),
-      Enter: () => this.events.focus(at),
-      Escape: () => this.events.focus(0),
+      Enter: () => this.events.focus(at, model),
+      Escape: () => this.events.focus(0, model),
       Home: () => this.choose(model, 0),
       s: () => this.events.sandwich(at),
       '+': () => this.zoomCentre(model, 0.75),
