@@ -18,29 +18,46 @@ pub fn to_yaml(value: &Value) -> String {
 
 fn write_block(out: &mut String, value: &Value, indent: usize) {
     let pad = " ".repeat(indent);
-    let mut entry = |head: String, child: &Value| {
-        out.push_str(&pad);
-        out.push_str(&head);
-        match child.parsed() {
-            Value::Map(map) if !map.is_empty() => {
-                out.push('\n');
-                write_block(out, child, indent + 4);
-            }
-            Value::List(items) if !items.is_empty() => {
-                out.push('\n');
-                write_block(out, child, indent + 4);
-            }
-            _ => {
-                out.push(' ');
-                out.push_str(&inline(child));
-                out.push('\n');
+    match value.parsed() {
+        Value::Map(map) => {
+            for (key, child) in map {
+                out.push_str(&format!("{pad}{}:", quoted(key)));
+                write_child(out, child, indent + 4);
             }
         }
-    };
-    match value.parsed() {
-        Value::Map(map) => map.iter().for_each(|(key, child)| entry(format!("{}:", quoted(key)), child)),
-        Value::List(items) => items.iter().for_each(|child| entry("-".into(), child)),
+        Value::List(items) => {
+            for child in items {
+                match child.parsed() {
+                    // The first key stands beside the dash.
+                    Value::Map(map) if !map.is_empty() => {
+                        let mut block = String::new();
+                        write_block(&mut block, child, indent + 2);
+                        block.replace_range(indent..=indent, "-");
+                        out.push_str(&block);
+                    }
+                    _ => {
+                        out.push_str(&format!("{pad}-"));
+                        write_child(out, child, indent + 4);
+                    }
+                }
+            }
+        }
         _ => {}
+    }
+}
+
+/// What follows a key or a dash, to the end of the line or as a block of its own.
+fn write_child(out: &mut String, child: &Value, indent: usize) {
+    match child.parsed() {
+        Value::Map(map) if !map.is_empty() => {
+            out.push('\n');
+            write_block(out, child, indent);
+        }
+        Value::List(items) if !items.is_empty() => {
+            out.push('\n');
+            write_block(out, child, indent);
+        }
+        _ => out.push_str(&format!(" {}\n", inline(child))),
     }
 }
 
