@@ -110,4 +110,21 @@ impl Error {
             _ => Self::Io { action, path, source },
         }
     }
+
+    /// Of a block; a full disk is told apart here, too.
+    pub(crate) fn of_block(error: hearth_block::Error) -> Self {
+        match error {
+            hearth_block::Error::Io { path, source } => Self::io("write", Path::new(&path), source),
+            error => Self::Block(error),
+        }
+    }
+
+    /// The same error once more, for each of a group of writes.
+    pub(crate) fn repeated(&self) -> Self {
+        match self {
+            Self::Full { path } => Self::Full { path: path.clone() },
+            Self::LogFailed { reason } => Self::LogFailed { reason: reason.clone() },
+            error => Self::LogFailed { reason: error.to_string() },
+        }
+    }
 }

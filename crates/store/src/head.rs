@@ -4,6 +4,7 @@
 //! readers copy rows out in pieces and never hold up the writer for long.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use hearth_block::{Error as BlockError, Filter, Point, Row, Series, Source};
@@ -26,6 +27,8 @@ pub(crate) struct Head {
     /// The last copies handed to readers. Tables are append-only, so a copy serves every snapshot
     /// that is not longer.
     copies: Mutex<Copies>,
+    /// How much memory it takes, roughly.
+    bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -47,8 +50,8 @@ impl Head {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds all rows of a checked write, at once for every reader.
-    pub(crate) fn append(&self, write: &Write) {
+    /// Adds all rows of a checked write, at once for every reader; returns how many bytes it took.
+    pub(crate) fn append(&self, write: &Write) -> usize {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let tables = &mut *tables;
         let mut remap = Remap::new(&write.dictionary);
@@ -71,6 +74,8 @@ impl Head {
             let (first, last) = tables.slot_range_ms.unwrap_or((row.slot_ms, row.slot_ms));
             tables.slot_range_ms = Some((first.min(row.slot_ms), last.max(row.slot_ms)));
         }
+        let bytes = tables.rows.len() * BYTES_PER_ROW + tables.dictionary.largest_table() * BYTES_PER_STACK;
+        bytes.saturating_sub(self.bytes.swap(bytes, Ordering::Relaxed))
     }
 
     /// How many rows there are.
@@ -80,8 +85,12 @@ impl Head {
 
     /// How much memory the head takes, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        let tables = self.tables();
-        tables.rows.len() * BYTES_PER_ROW + tables.dictionary.largest_table() * BYTES_PER_STACK
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// First and last slot.
+    pub(crate) fn slot_range_ms(&self) -> Option<(i64, i64)> {
+        self.tables().slot_range_ms
     }
 
     /// What the head holds now; `None` if that is nothing.

@@ -1,51 +1,154 @@
 //! Keeps what was acknowledged: write-ahead log, head, segments, catalog.
+//!
+//! ```text
+//! append ─▶ log, synced ─▶ head (memory, queryable) ─▶ acknowledged
+//!                           │ every half minute
+//!                           ▼
+//!                        segment ─▶ catalog ─▶ log deleted      segments ─▶ block of an hour
+//! ```
+//!
+//! # What it promises
+//!
+//! What [`Store::append`] acknowledged survives the end of the process and, with
+//! [`SyncPolicy::Always`], a power cut. It is in every later [`Store::snapshot`] exactly once, also while
+//! it moves from head to segment to block. Damage is reported and set aside, never passed over.
+//!
+//! # The directory
+//!
+//! `lock`, `VERSION`, `catalog.sqlite`, `wal/N.log`, `blocks/TENANT/N.block` (`docs/block-format.md`),
+//! `corrupt/` for what was found damaged.
+//!
+//! # What this crate does not do
+//!
+//! It does not query: `hearth-query` reads through the traits of `hearth-block`.
 
+mod blocks;
+mod catalog;
+mod commit;
+mod compact;
 mod error;
+mod files;
+mod flush;
 mod head;
+mod log;
+mod open;
 mod options;
+mod payload;
+mod shared;
+#[cfg(test)]
+mod tests;
 mod write;
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 pub use error::Error;
+use hearth_block::{Row, Snapshot};
 pub use options::{Options, Owner, Probe, Stats, Step, SyncPolicy};
+use tokio::sync::oneshot;
 pub use write::{Appended, Write, check_tenant};
 
-use hearth_block::{Error as BlockError, Snapshot, Source};
+use crate::commit::{CommitJob, Committer, Pending, QueueMemory};
+use crate::compact::CompactJob;
+use crate::files::Files;
+use crate::flush::{FlushJob, Flusher};
+use crate::log::Log;
+use crate::payload::Entry;
+use crate::shared::{Shared, now_ms};
 
-use crate::head::{Head, HeadSource};
+/// Heads may hold this many times [`Options::flush_bytes`] before writes are refused.
+const HEAD_EXCESS: usize = 4;
 
 /// A data directory in use.
 #[derive(Debug)]
 pub struct Store {
-    state: Mutex<State>,
+    shared: Arc<Shared>,
+    committer: Sender<CommitJob>,
+    flusher: Sender<FlushJob>,
+    closed: AtomicBool,
+    /// The threads and the directory's lock, until the store is stopped.
+    running: Mutex<Option<Running>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    heads: BTreeMap<String, Arc<Head>>,
-    seen: HashSet<(String, [u8; 16])>,
-    stats: Stats,
+#[derive(Debug)]
+struct Running {
+    /// In the order in which they are stopped.
+    threads: [JoinHandle<()>; 3],
+    _lock: File,
 }
 
 impl Store {
-    /// Opens or creates the data directory and replays its log. Blocks; takes no longer than
-    /// reading the log.
+    /// Opens or creates the data directory and replays its log. Blocks for as long as reading the log
+    /// takes; everything is queryable then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if another process uses the directory, [`Error::Version`] if a newer program
+    /// wrote it. Damaged blocks and records are no errors: see [`Stats::corrupt_files`].
     pub fn open(options: Options) -> Result<Arc<Self>, Error> {
-        std::fs::create_dir_all(&options.dir).map_err(|source| Error::io("create", &options.dir, source))?;
-        Ok(Arc::new(Self { state: Mutex::default() }))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let files = Files::new(&options);
+        for dir in [&files.root, &files.log_dir(), &files.blocks_dir()] {
+            files.create_dir(dir)?;
+        }
+        let lock = open::lock(&files)?;
+        open::check_version(&files)?;
+        let catalog = open::open_catalog(&files)?;
+        let (compactor, compact_jobs) = channel();
+        let shared = Arc::new(Shared::new(options, files, catalog, compactor));
+        open::load_blocks(&shared)?;
+        let replayed = open::replay(&shared)?;
+        let (flusher, flush_jobs) = channel();
+        let (committer, commit_jobs) = channel();
+        let commit = Committer {
+            log: Log::create(&shared.files, replayed.log_number + 1)?,
+            shared: Arc::clone(&shared),
+            sequence: replayed.sequence,
+            batches: replayed.batches,
+            new_batches: Vec::new(),
+            flusher: flusher.clone(),
+            flush_asked: Arc::default(),
+            last_sync: Instant::now(),
+            last_recovery: None,
+        };
+        let flush =
+            Flusher { shared: Arc::clone(&shared), committer: committer.clone(), frozen: replayed.frozen };
+        let compact = Arc::clone(&shared);
+        let threads = [
+            spawn("store-flush", move || flush.run(&flush_jobs))?,
+            spawn("store-commit", move || commit.run(&commit_jobs))?,
+            spawn("store-compact", move || compact::run(&compact, &compact_jobs))?,
+        ];
+        let running = Mutex::new(Some(Running { threads, _lock: lock }));
+        Ok(Arc::new(Self { shared, committer, flusher, closed: AtomicBool::new(false), running }))
     }
 
     /// Adds rows, all or none; returns once they are as durable as the policy demands, and queryable.
     ///
     /// A `batch_id` that was acknowledged for this tenant within the last 15 minutes makes this a
-    /// duplicate: nothing is added.
+    /// duplicate: nothing is added. That also holds after a restart.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was added then, with one exception: whoever stops waiting does not learn what
+    /// happened, and sends the same batch again. See [`Error::is_retryable`].
     pub async fn append(
+        &self,
+        tenant: &str,
+        batch_id: Option<[u8; 16]>,
+        write: Write,
+    ) -> Result<Appended, Error> {
+        let appended = self.append_checked(tenant, batch_id, write).await;
+        if appended.is_err() {
+            tracing::debug!(tenant, "write refused");
+        }
+        appended
+    }
+
+    async fn append_checked(
         &self,
         tenant: &str,
         batch_id: Option<[u8; 16]>,
@@ -53,59 +156,151 @@ impl Store {
     ) -> Result<Appended, Error> {
         check_tenant(tenant)?;
         write.check()?;
-        let mut state = self.state();
-        if batch_id.is_some_and(|id| !state.seen.insert((tenant.to_owned(), id))) {
-            state.stats.duplicates += 1;
-            return Ok(Appended { rows: 0, duplicate: true });
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
         }
-        state.heads.entry(tenant.to_owned()).or_default().append(&write);
-        state.stats.appends += 1;
-        Ok(Appended { rows: write.rows.len(), duplicate: false })
+        if write.rows.is_empty() {
+            return Ok(Appended { rows: 0, duplicate: false });
+        }
+        self.check_head()?;
+        let entry = Entry { tenant: tenant.into(), batch_id, time_ms: now_ms(), write };
+        let payload = entry.encode()?;
+        let memory = self.reserve(payload.len() * 2 + entry.write.rows.len() * size_of::<Row>())?;
+        let (reply, answer) = oneshot::channel();
+        let pending = Box::new(Pending { entry, payload, reply, memory });
+        self.committer.send(CommitJob::Append(pending)).map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// What is stored now; cheap.
+    fn check_head(&self) -> Result<(), Error> {
+        let bytes = self.shared.head_bytes.load(Ordering::Relaxed);
+        let limit = self.shared.options.flush_bytes.saturating_mul(HEAD_EXCESS);
+        if bytes <= limit {
+            return Ok(());
+        }
+        let mut state = self.shared.state();
+        state.stats.refused += 1;
+        // A full disk is the usual reason why heads are not flushed: then that is what to say.
+        match &state.stats.last_flush_error {
+            Some(reason) => Err(Error::LogFailed { reason: format!("flushing fails: {reason}") }),
+            None => Err(Error::Overloaded { what: "the head", bytes, limit }),
+        }
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<QueueMemory, Error> {
+        let limit = self.shared.options.queue_bytes;
+        let before = self.shared.queue_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let memory = QueueMemory(Arc::downgrade(&self.shared), bytes);
+        // One write is always let in, however large.
+        if before > 0 && before + bytes > limit {
+            self.shared.state().stats.refused += 1;
+            return Err(Error::Overloaded { what: "the queue of writes", bytes: before + bytes, limit });
+        }
+        Ok(memory)
+    }
+
+    /// What is stored now; costs little. Files it reads stay until it is dropped.
     pub fn snapshot(&self) -> Arc<dyn Snapshot> {
-        let state = self.state();
-        let heads = state.heads.iter();
-        Arc::new(View { tenants: heads.map(|(name, head)| (name.clone(), head.source())).collect() })
+        Arc::new(self.shared.snapshot())
     }
 
-    /// Moves the heads to segments.
+    /// Moves everything acknowledged so far to segments.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong; the rows stay in log and head, and the store tries again by itself.
     pub async fn flush(&self) -> Result<(), Error> {
-        Ok(())
+        let (reply, answer) = oneshot::channel();
+        self.flusher.send(FlushJob::Now(reply)).map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// Flushes and stops; later calls of [`Self::append`] fail with [`Error::Closed`].
+    /// Does now what the store does by itself now and then: merges segments, deletes what is older
+    /// than the retention, sets aside what is damaged.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong; nothing is lost.
+    pub async fn compact(&self) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.compactor.send(CompactJob::Now(reply)).map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Refuses further writes, flushes and stops; the directory is free for another store then.
+    /// Snapshots stay readable.
+    ///
+    /// # Errors
+    ///
+    /// Those of the last flush; the store is stopped nevertheless, and what was not flushed is in the
+    /// log.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        self.flush().await
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let flushed = self.flush().await;
+        self.stop();
+        flushed
     }
 
-    /// All tenants that have data.
+    fn stop(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { threads: [flush, commit, compact], _lock }) = running else { return };
+        // A thread that is gone already needs no message. The flusher asks the committer, so it
+        // goes first.
+        let _ = self.flusher.send(FlushJob::Stop);
+        let stopped = flush.join();
+        let _ = self.committer.send(CommitJob::Stop);
+        let _ = self.shared.compactor.send(CompactJob::Stop);
+        if [stopped, commit.join(), compact.join()].iter().any(Result::is_err) {
+            tracing::error!("a thread of the store panicked; what was acknowledged is in the log");
+        }
+    }
+
+    /// All tenants that have data, sorted.
     pub fn tenants(&self) -> Vec<String> {
-        self.state().heads.keys().cloned().collect()
+        self.shared.state().tenants.keys().map(|name| name.to_string()).collect()
     }
 
     /// What the store says about itself.
     pub fn stats(&self) -> Stats {
-        let state = self.state();
-        let head_rows = state.heads.values().map(|head| head.rows()).sum();
-        let _bytes: usize = state.heads.values().map(|head| head.bytes()).sum();
-        Stats { head_rows, ..state.stats.clone() }
+        // Log files that come or go meanwhile do not matter.
+        let logs = log::list(&self.shared.files).unwrap_or_default();
+        let wal_bytes = logs.iter().filter_map(|(_, path)| path.metadata().ok()).map(|file| file.len()).sum();
+        let state = self.shared.state();
+        let mut stats = Stats { wal_bytes, ..state.stats.clone() };
+        let mut cover = |(first, last): (i64, i64)| {
+            let (start, end) = stats.slot_range_ms.unwrap_or((first, last));
+            stats.slot_range_ms = Some((start.min(first), end.max(last)));
+        };
+        for tenant in state.tenants.values() {
+            for head in tenant.frozen.iter().chain([&tenant.active]) {
+                stats.head_rows += head.rows();
+                head.slot_range_ms().into_iter().for_each(&mut cover);
+            }
+            for block in tenant.blocks.iter() {
+                stats.segments += 1;
+                stats.bytes_on_disk += block.row.bytes;
+                stats.rows_total += block.row.rows;
+                cover(block.row.slot_range_ms);
+            }
+        }
+        stats.rows_total += stats.head_rows as u64;
+        stats
     }
 }
 
-#[derive(Debug)]
-struct View {
-    tenants: BTreeMap<String, Option<Arc<HeadSource>>>,
+impl Drop for Store {
+    /// Stops without flushing: what was not flushed is in the log.
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
-impl Snapshot for View {
-    fn sources(&self, tenant: &str, start_ms: i64, end_ms: i64) -> Result<Vec<Arc<dyn Source>>, BlockError> {
-        let source = self.tenants.get(tenant).and_then(Option::as_ref);
-        Ok(source
-            .filter(|source| source.slot_range_ms().0 < end_ms && source.slot_range_ms().1 >= start_ms)
-            .map(|source| Arc::clone(source) as Arc<dyn Source>)
-            .into_iter()
-            .collect())
-    }
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|source| Error::Io { action: "start thread", path: name.to_owned(), source })
 }

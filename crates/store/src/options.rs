@@ -73,7 +73,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// A tenant with more segments than this in one hour gets them merged. Default 20.
     pub compact_segments: usize,
-    /// How long data is kept. Default 31 days; `None` means for ever.
+    /// How long data is kept, counted from its time or its arrival, whichever is later, so that what
+    /// is imported is not deleted at once. Default 31 days; `None` means for ever.
     pub retention: Option<Duration>,
     /// To whom new files shall belong. Default: whom the process runs as.
     pub owner: Option<Owner>,
@@ -97,7 +98,7 @@ impl Default for Options {
             flush_bytes: 64 << 20,
             queue_bytes: 64 << 20,
             compact_segments: 20,
-            retention: Some(Duration::from_hours(31 * 24)),
+            retention: Some(Duration::from_secs(31 * 24 * 60 * 60)),
             owner: None,
             probe: None,
         }
