@@ -55,6 +55,7 @@ export function resolveRange(from: string, to: string, now: number): TimeRange {
 export function describeRange(from: string, to: string): string {
   const preset = PRESETS.find((candidate) => candidate.from === from && to === 'now');
   if (preset) return preset.label;
+  if (from.startsWith('now-') && to === 'now') return `Last ${from.slice(4)}`;
   if (isRelative(from, to)) return `${from} – ${to}`;
   return describeSpan(resolveRange(from, to, 0));
 }

@@ -107,6 +107,7 @@ test('an unusable range falls back to 15 minutes', () => {
   assert.deepEqual(resolveRange('x', 'y', 1e12), { from: 1e12 - 900_000, to: 1e12 });
   assert.deepEqual(resolveRange('now', 'now-1h', 1e12), { from: 1e12 - 3_600_000 - 900_000, to: 1e12 - 3_600_000 });
   assert.equal(describeRange('now-15m', 'now'), 'Last 15 minutes');
+  assert.equal(describeRange('now-30m', 'now'), 'Last 30m');
   assert.equal(shortRange('now-15m', 'now'), '15m');
 });
 

@@ -2681,6 +2681,7 @@ function resolveRange(from, to, now) {
 function describeRange(from, to) {
 	const preset = PRESETS.find((candidate) => candidate.from === from && to === "now");
 	if (preset) return preset.label;
+	if (from.startsWith("now-") && to === "now") return `Last ${from.slice(4)}`;
 	if (isRelative(from, to)) return `${from} – ${to}`;
 	return describeSpan(resolveRange(from, to, 0));
 }
@@ -4137,7 +4138,7 @@ function NothingInRange({ filtered }) {
 		class: "notice",
 		children: [
 			/* @__PURE__ */ a("h2", { children: "No samples in this range" }),
-			/* @__PURE__ */ a("p", { children: [filtered ? "Choose a longer range or remove a filter." : "Choose a longer range.", newest !== null && ` The newest samples of all are from ${formatTimestamp(newest)}.`] }),
+			/* @__PURE__ */ a("p", { children: [whatToDo(filtered), newest !== null && ` The newest samples of all are from ${formatTimestamp(newest)}.`] }),
 			/* @__PURE__ */ a("div", {
 				class: "row",
 				children: [filtered && /* @__PURE__ */ a("button", {
@@ -4157,6 +4158,12 @@ function NothingInRange({ filtered }) {
 			})
 		]
 	});
+}
+function whatToDo(filtered) {
+	const choices = ["a longer range"];
+	if (state.value.type !== "") choices.push("another profile type");
+	if (filtered) choices.push("fewer filters");
+	return `Choose ${choices.join(" or ")}.`;
 }
 function showAround(newest) {
 	const recent = Date.now() - newest < 6e5;
@@ -4390,7 +4397,7 @@ function MatcherEditor({ initial, others, apply }) {
 				autofocus: initial.name === "",
 				suggestions: labels.map((label) => ({
 					value: label.name,
-					note: `${label.values} values`
+					note: `${label.values} ${label.values === 1 ? "value" : "values"}`
 				})),
 				onInput: setName,
 				onTake: (taken) => {

@@ -2,7 +2,7 @@
 
 import type { Failure } from '../api.ts';
 import { formatTimestamp } from '../format.ts';
-import { refresh, update } from '../state.ts';
+import { refresh, state, update } from '../state.ts';
 import { DEFAULTS } from '../url.ts';
 import { status } from '../data.ts';
 
@@ -43,7 +43,7 @@ export function NothingInRange({ filtered }: { filtered: boolean }) {
     <div class="notice">
       <h2>No samples in this range</h2>
       <p>
-        {filtered ? 'Choose a longer range or remove a filter.' : 'Choose a longer range.'}
+        {whatToDo(filtered)}
         {newest !== null && ` The newest samples of all are from ${formatTimestamp(newest)}.`}
       </p>
       <div class="row">
@@ -60,6 +60,13 @@ export function NothingInRange({ filtered }: { filtered: boolean }) {
       </div>
     </div>
   );
+}
+
+function whatToDo(filtered: boolean): string {
+  const choices = ['a longer range'];
+  if (state.value.type !== '') choices.push('another profile type');
+  if (filtered) choices.push('fewer filters');
+  return `Choose ${choices.join(' or ')}.`;
 }
 
 function showAround(newest: number): void {

@@ -117,7 +117,7 @@ function MatcherEditor({ initial, others, apply }: MatcherEditorProps) {
         label="label"
         value={name}
         autofocus={initial.name === ''}
-        suggestions={labels.map((label) => ({ value: label.name, note: `${label.values} values` }))}
+        suggestions={labels.map((label) => ({ value: label.name, note: `${label.values} ${label.values === 1 ? 'value' : 'values'}` }))}
         onInput={setName}
         onTake={(taken) => {
           setName(taken);
