@@ -56,7 +56,7 @@ struct Gathered {
     services: IndexMap<String, ServiceOverview>,
     names: IndexSet<String>,
     /// Self value by (service, leaf name).
-    selves: HashMap<(u32, u32), i64>,
+    selves: HashMap<(u32, u32), i64, foldhash::fast::RandomState>,
     hosts: BTreeSet<String>,
     first_ms: Option<i64>,
     last_ms: Option<i64>,

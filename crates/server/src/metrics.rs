@@ -10,6 +10,9 @@ use hearth_store::Stats;
 
 use crate::ingest::Reason;
 
+/// Beyond this many pairs of reason and tenant, tenants are counted together.
+const DISCARDED_MAX: usize = 10_000;
+
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -44,6 +47,7 @@ impl Metrics {
     /// Counts samples that are not stored.
     pub(crate) fn discard(&self, tenant: &str, discarded: &HashMap<Reason, u64>) {
         let mut counts = lock(&self.discarded);
+        let tenant = if counts.len() < DISCARDED_MAX { tenant } else { "other" };
         for (reason, samples) in discarded {
             *counts.entry((reason.name(), tenant.to_owned())).or_default() += samples;
         }

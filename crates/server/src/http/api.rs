@@ -10,7 +10,7 @@ use axum::extract::{Path, Query as Params, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use hearth_codec::{flm1, folded, pprof};
+use hearth_codec::{flm1, folded, pprof, svg};
 use hearth_profile::{LabelSet, ProfileType};
 use hearth_query::{Cancel, Query, Range, Selector, SeriesSpec};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -23,6 +23,8 @@ use super::{App, millis, now_ms, querier, reply};
 const NODES_DEFAULT: usize = 100_000;
 /// Most nodes of one flame graph.
 const NODES_MAX: usize = 4_000_000;
+/// Most nodes of an SVG: more than a browser draws with pleasure.
+const SVG_NODES_MAX: usize = 20_000;
 /// The time range if a request names none.
 const RANGE_DEFAULT_MS: i64 = 3_600_000;
 
@@ -270,9 +272,16 @@ fn export(asked: &Asked<'_>) -> Result<Answer, RpcError> {
             let tree = asked.app.engine.merge_tree(&query)?;
             ("text/plain; charset=utf-8", "folded", folded::write(&tree).into_bytes())
         }
+        "svg" => {
+            let tree = asked.app.engine.merge_tree(&query)?.pruned(SVG_NODES_MAX);
+            let title = format!("{} {}", kind.name, asked.text("q"));
+            ("image/svg+xml", "svg", svg::write(&tree, title.trim(), &kind.sample).into_bytes())
+        }
         format => {
             let shown: String = format.chars().take(40).collect();
-            return Err(RpcError::invalid(format!("format: {shown:?} is unknown; expected pprof or folded")));
+            return Err(RpcError::invalid(format!(
+                "format: {shown:?} is unknown; expected pprof, folded or svg"
+            )));
         }
     };
     let name = format!("attachment; filename=\"profile.{extension}\"");

@@ -1,15 +1,19 @@
 //! Request and response bodies: bounded reading, decompression with a limit, compression.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::read::{GzEncoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// What a [`Budget`] counts in, bytes.
+const BUDGET_UNIT: usize = 4_096;
 /// Smallest response worth compressing.
 const COMPRESS_BYTES_MIN: usize = 1024;
 
@@ -24,6 +28,9 @@ pub(super) enum BodyError {
         /// Whether the compressed form was within it.
         decompressed: bool,
     },
+    /// Too many requests are being received.
+    #[error("the server holds as many bytes of requests as it may; retry later")]
+    Busy,
     /// It did not arrive in time.
     #[error("the request body did not arrive within {seconds} s")]
     Timeout {
@@ -46,16 +53,54 @@ pub(super) enum BodyError {
     },
 }
 
-/// Reads a whole body of at most `limit` bytes within `timeout`.
-pub(super) async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, BodyError> {
-    let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
-    match collected {
-        Err(_) => Err(BodyError::Timeout { seconds: timeout.as_secs() }),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(BodyError::TooLarge { limit, decompressed: false })
+/// How much memory all request bodies together may take while they arrive.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget(Arc<Semaphore>);
+
+/// The share of one body, given back when dropped.
+pub(crate) type Share = Option<OwnedSemaphorePermit>;
+
+impl Budget {
+    /// A budget of this many bytes.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / BUDGET_UNIT).min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Reads a whole body of at most `limit` bytes within `timeout`.
+    pub(crate) async fn read(
+        &self,
+        body: Body,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<(Bytes, Share), BodyError> {
+        let late = BodyError::Timeout { seconds: timeout.as_secs() };
+        tokio::time::timeout(timeout, self.collect(body, limit)).await.unwrap_or(Err(late))
+    }
+
+    async fn collect(&self, body: Body, limit: usize) -> Result<(Bytes, Share), BodyError> {
+        let mut body = Limited::new(body, limit);
+        let mut collected = BytesMut::new();
+        let mut share: Share = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    BodyError::TooLarge { limit, decompressed: false }
+                } else {
+                    BodyError::Broken(error.to_string())
+                }
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            collected.extend_from_slice(&data);
+            let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            let more = (collected.len() / BUDGET_UNIT + 1).saturating_sub(held);
+            let more = u32::try_from(more).map_err(|_| BodyError::Busy)?;
+            let permit = self.0.clone().try_acquire_many_owned(more).map_err(|_| BodyError::Busy)?;
+            match &mut share {
+                Some(share) => share.merge(permit),
+                None => share = Some(permit),
+            }
         }
-        Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
+        Ok((collected.freeze(), share))
     }
 }
 
@@ -109,6 +154,20 @@ pub(super) fn wants_gzip(headers: &HeaderMap, length: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn bodies_share_one_budget() {
+        let budget = Budget::new(3 * BUDGET_UNIT);
+        let read = |length: usize, limit: usize| {
+            budget.read(Body::from(vec![0; length]), limit, Duration::from_secs(5))
+        };
+        let (bytes, share) = read(2 * BUDGET_UNIT - 1, 1 << 20).await.unwrap();
+        assert_eq!(bytes.len(), 2 * BUDGET_UNIT - 1);
+        assert!(matches!(read(2 * BUDGET_UNIT, 1 << 20).await, Err(BodyError::Busy)));
+        drop(share);
+        assert!(read(2 * BUDGET_UNIT, 1 << 20).await.is_ok());
+        assert!(matches!(read(100, 99).await, Err(BodyError::TooLarge { limit: 99, decompressed: false })));
+    }
 
     #[test]
     fn compressed_bodies_are_bounded_by_what_they_become() {

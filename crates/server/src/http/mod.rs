@@ -37,8 +37,10 @@ use rpc::{Code, Protocol, RpcError};
 
 /// Most hosts remembered for the status page.
 const HOSTS_MAX: usize = 10_000;
-/// How many ingest requests are read and decoded at the same time.
-const INGESTS: usize = 32;
+/// How many ingest requests are decoded at the same time.
+const DECODERS: usize = 4;
+/// Largest request of a query, in bytes.
+const QUERY_BYTES_MAX: usize = 4 << 20;
 
 /// What an agent's host has sent.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,8 @@ pub(crate) struct App {
     metrics: Metrics,
     assets: assets::Assets,
     queries: Arc<Semaphore>,
-    ingests: Semaphore,
+    decoders: Semaphore,
+    bodies: body::Budget,
     hosts: Mutex<IndexMap<(String, String), Host>>,
     started: Instant,
 }
@@ -67,7 +70,8 @@ impl App {
         Self {
             assets: assets::Assets::new(config.ui_dir.clone()),
             queries: Arc::new(Semaphore::new(config.query.concurrency)),
-            ingests: Semaphore::new(INGESTS),
+            decoders: Semaphore::new(DECODERS),
+            bodies: body::Budget::new(config.body_bytes_max.saturating_mul(2)),
             hosts: Mutex::default(),
             metrics: Metrics::default(),
             started: Instant::now(),
@@ -275,7 +279,8 @@ async fn dispatch(
         let shown: String = path.chars().take(200).collect();
         return Err(RpcError::new(Code::Unimplemented, format!("{shown} is not implemented")));
     };
-    let bytes = body::read(body, app.config.body_bytes_max, app.config.read_timeout).await?;
+    let limit = app.config.body_bytes_max.min(QUERY_BYTES_MAX);
+    let (bytes, share) = app.bodies.read(body, limit, app.config.read_timeout).await?;
     let call = querier::Call {
         tenant,
         method: method.to_owned(),
@@ -284,7 +289,8 @@ async fn dispatch(
     };
     let headers = parts.headers.clone();
     app.query(move |app, cancel| {
-        let message = protocol.message(&headers, bytes, app.config.body_bytes_max)?;
+        let message = protocol.message(&headers, bytes, limit)?;
+        drop(share);
         querier::answer(app, &call, &message, cancel)
     })
     .await

@@ -141,8 +141,8 @@ async fn export_counted(
     unpack: impl FnOnce(Bytes, usize) -> Result<Bytes, RpcError> + Send + 'static,
 ) -> Result<PartialSuccess, RpcError> {
     let batch_id = batch_id(&parts.headers)?;
-    let _permit = app.ingests.acquire().await;
-    let bytes = body::read(body, app.config.body_bytes_max, app.config.read_timeout).await?;
+    let (bytes, share) = app.bodies.read(body, app.config.body_bytes_max, app.config.read_timeout).await?;
+    let permit = app.decoders.acquire().await;
     let shared = app.clone();
     let decoding = tokio::task::spawn_blocking(move || {
         let message = unpack(bytes, shared.config.body_bytes_max)?;
@@ -153,6 +153,7 @@ async fn export_counted(
     });
     let failed = |error| Err(RpcError::new(Code::Internal, format!("decoding the request failed: {error}")));
     let (mut done, prepared): (PartialSuccess, Prepared) = decoding.await.unwrap_or_else(failed)?;
+    drop((permit, share));
     report(&mut done, &prepared.refused);
     app.metrics.discard(tenant, &prepared.discarded);
     let rows = prepared.write.rows.len() as u64;

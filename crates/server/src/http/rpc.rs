@@ -83,6 +83,7 @@ impl From<BodyError> for RpcError {
         let code = match error {
             BodyError::TooLarge { .. } => Code::ResourceExhausted,
             BodyError::Timeout { .. } => Code::DeadlineExceeded,
+            BodyError::Busy => Code::Unavailable,
             BodyError::Broken(_) => Code::Canceled,
             BodyError::Encoding(_) => Code::Unimplemented,
             BodyError::Damaged { .. } => Code::InvalidArgument,

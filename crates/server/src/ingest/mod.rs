@@ -24,6 +24,9 @@ use indexmap::IndexSet;
 use crate::config::IngestLimits;
 use crate::relabel;
 
+/// The last time that can be stored, milliseconds since 1970, in the year 2300.
+const TIME_MS_MAX: i64 = 10_413_792_000_000;
+
 /// Attributes that name the host an agent runs on, best first.
 const HOST_ATTRIBUTES: [&str; 3] = ["host.name", "k8s.node.name", "host.id"];
 
@@ -93,7 +96,7 @@ pub(crate) fn prepare(batch: &ProfileBatch, limits: &IngestLimits, now_ms: i64) 
         remap: Remap::by_name(&batch.dictionary),
         dictionary: Dictionary::default(),
         series: IndexSet::new(),
-        rows: HashMap::new(),
+        rows: HashMap::default(),
         prepared: Prepared::default(),
     };
     for resource in &batch.resources {
@@ -113,7 +116,7 @@ struct Pipeline<'b> {
     remap: Remap,
     dictionary: Dictionary,
     series: IndexSet<Series>,
-    rows: HashMap<(u32, StackId, i64), i64>,
+    rows: HashMap<(u32, StackId, i64), i64, foldhash::fast::RandomState>,
     prepared: Prepared,
 }
 
@@ -241,7 +244,9 @@ impl Pipeline<'_> {
     fn check_time(&self, time_ns: u64) -> Result<(), Refusal> {
         let age_ms = self.now_ms.saturating_sub(to_ms(time_ns));
         let exceeds = |age_ms: i64, limit: Duration| !limit.is_zero() && age_ms > millis(limit);
-        let detail = if exceeds(age_ms, self.limits.reject_older_than) {
+        let detail = if to_ms(time_ns) > TIME_MS_MAX {
+            format!("a sample has the time {time_ns} ns since 1970, after the year 2300")
+        } else if exceeds(age_ms, self.limits.reject_older_than) {
             format!(
                 "a sample is {} s old; the limit is {} s",
                 age_ms / 1000,

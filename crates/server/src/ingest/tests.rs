@@ -127,4 +127,7 @@ fn old_data_is_taken_unless_configured_otherwise() {
     let limits = IngestLimits { reject_older_than: Duration::from_secs(3600), ..IngestLimits::default() };
     let prepared = prepare(&batch(&[(1, 2, &old)]), &limits, NOW_MS);
     assert!(prepared.refused[0].contains("is 2592000 s old; the limit is 3600 s"), "{:?}", prepared.refused);
+    let any = IngestLimits { reject_newer_than: Duration::ZERO, ..IngestLimits::default() };
+    let prepared = prepare(&batch(&[(1, 2, &[NOW_NS * 2]), (1, 2, &[u64::MAX])]), &any, NOW_MS);
+    assert_eq!((total(&prepared), prepared.discarded[&Reason::NotInIngestionWindow]), (20, 1));
 }

@@ -70,6 +70,12 @@ async fn the_api_answers_what_was_ingested() {
     let export = server.get(&format!("/api/v1/export?{query}&format=pprof")).await;
     assert_eq!(export.header("content-disposition"), "attachment; filename=\"profile.pb.gz\"");
     assert_eq!(export.body[..2], [0x1f, 0x8b]);
+    let export = server.get(&format!("/api/v1/export?{query}&format=svg")).await;
+    assert!(
+        export.header("content-type") == "image/svg+xml" && export.text().contains("work"),
+        "{}",
+        export.text()
+    );
     let status = server.get("/api/v1/status").await.json();
     assert_eq!((&status["ingest"]["requests"], &status["ingest"]["samples"]), (&json!(1), &json!(3)));
     assert_eq!(
