@@ -1,11 +1,12 @@
 //! Files whose code was sampled: opened once, their symbols indexed, found by the id in frames.
 //!
 //! ```text
-//! file event ─▶ queue ─▶ worker: open through the process, parse, index symbols ─▶ FileTable
-//!                               └─▶ tell the kernel side that the file is known
+//! file event ─▶ opener: open through the process ─▶ reader: parse, index symbols ─▶ FileTable
+//!                                                       └─▶ tell the kernel side that the file is known
 //! ```
 //!
-//! Frames already carry the id, so nothing waits for the worker: names are looked up when a window is
+//! Opening must be quick, the process may end any moment; reading may take a while and is done at low
+//! priority. Frames already carry the id, so nothing waits for either: names are looked up when a window is
 //! collected. A file whose process was gone before it could be opened is asked for again by the kernel
 //! side as soon as another process runs it.
 
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(crate) type FilesMap = BpfHashMap<MapData, FileKey, FileEntry>;
 const SYMBOLS_BYTES_MAX: usize = 64 << 20;
 /// Files kept, well below the 8192 entries of the kernel side's map.
 const FILES_MAX: usize = 6144;
+/// Files that are open and wait to be read.
+const OPENED_MAX: usize = 256;
 /// How often a file is tried before it is given up.
 const ATTEMPTS_MAX: u32 = 8;
 
@@ -104,17 +107,21 @@ pub(crate) struct FileTable {
 }
 
 impl FileTable {
-    /// Starts the worker; `map` is the kernel side's.
-    pub(crate) fn spawn(map: FilesMap) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let (sender, receiver) = channel();
+    /// Starts the opener and the reader; `map` is the kernel side's.
+    pub(crate) fn spawn(map: FilesMap) -> std::io::Result<(Arc<Self>, [JoinHandle<()>; 2])> {
+        let (jobs, to_open) = channel();
+        let (opened, to_read) = sync_channel(OPENED_MAX);
         let files =
-            Arc::new(Self { table: Mutex::default(), idle: Condvar::new(), jobs: Mutex::new(Some(sender)) });
-        let shared = Arc::clone(&files);
-        let thread = std::thread::Builder::new().name("hearth-files".into()).spawn(move || {
-            sys::lower_priority(10);
-            shared.run(&receiver, map);
+            Arc::new(Self { table: Mutex::default(), idle: Condvar::new(), jobs: Mutex::new(Some(jobs)) });
+        let opener = std::thread::Builder::new().name("hearth-open".into()).spawn(move || {
+            open_files(&to_open, &opened);
         })?;
-        Ok((files, thread))
+        let shared = Arc::clone(&files);
+        let reader = std::thread::Builder::new().name("hearth-files".into()).spawn(move || {
+            sys::lower_priority(10);
+            shared.read_files(&to_read, map);
+        })?;
+        Ok((files, [opener, reader]))
     }
 
     /// Queues a file to be opened.
@@ -127,7 +134,7 @@ impl FileTable {
         }
     }
 
-    /// Lets the worker end when its queue is empty.
+    /// Lets both threads end when their queues are empty.
     pub(crate) fn stop(&self) {
         lock(&self.jobs).take();
     }
@@ -157,14 +164,14 @@ impl FileTable {
         lock(&self.table).slots.len()
     }
 
-    fn run(&self, jobs: &Receiver<Job>, mut map: FilesMap) {
-        while let Ok(job) = jobs.recv() {
+    fn read_files(&self, opened: &Receiver<(Job, Opened)>, mut map: FilesMap) {
+        while let Ok((job, opened)) = opened.recv() {
             let attempts = match lock(&self.table).slots.get(&job.id) {
                 Some(slot) => slot.attempts,
                 None => 1,
             };
             if attempts > 0 {
-                self.try_file(&job, attempts, &mut map);
+                self.read_file(&job, opened, attempts, &mut map);
             }
             let mut table = lock(&self.table);
             table.pending -= 1;
@@ -174,8 +181,8 @@ impl FileTable {
         }
     }
 
-    fn try_file(&self, job: &Job, attempts: u32, map: &mut FilesMap) {
-        let (facts, attempts) = match read_file(job) {
+    fn read_file(&self, job: &Job, opened: Opened, attempts: u32, map: &mut FilesMap) {
+        let (facts, attempts) = match opened.and_then(Source::read) {
             Ok(facts) => (facts, 0),
             Err(reason) => {
                 tracing::debug!(pid = job.pid, file = job.name, %reason, "cannot open a sampled file");
@@ -214,34 +221,64 @@ fn evict(table: &mut Table, map: &mut FilesMap) {
     }
 }
 
-fn read_file(job: &Job) -> Result<FileFacts, String> {
+/// Where the bytes of a sampled file come from.
+enum Source {
+    Vdso,
+    File(File, String),
+}
+
+type Opened = Result<Source, String>;
+
+fn open_files(jobs: &Receiver<Job>, opened: &SyncSender<(Job, Opened)>) {
+    while let Ok(job) = jobs.recv() {
+        let source = open(&job);
+        if opened.send((job, source)).is_err() {
+            return;
+        }
+    }
+}
+
+fn open(job: &Job) -> Opened {
     if job.key.as_ref().is_some_and(abi::is_vdso) {
-        let image = vdso_image().map_err(|error| error.to_string())?;
-        return facts("[vdso]".into(), image.as_slice());
+        return Ok(Source::Vdso);
     }
     let (file, path) =
         process::open_mapped_file(job.pid, ProcessAddress(job.vma_start), ProcessAddress(job.vma_end))
             .map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     // The process may have executed something else meanwhile, with the same addresses.
-    if job.size.is_some_and(|expected| expected != size) {
-        return Err(format!("{path} has {size} bytes, the sampled file had {:?}", job.size));
+    match job.size {
+        Some(expected) if expected != size => {
+            Err(format!("{path} has {size} bytes, the sampled file had {expected}"))
+        }
+        _ => Ok(Source::File(file, path)),
     }
-    // What is not ELF (a JIT's cache, a Java archive) keeps its path and stays without names.
-    facts(path, &ReadCache::new(file))
 }
 
-fn facts<'d, R: object::ReadRef<'d>>(path: String, data: R) -> Result<FileFacts, String> {
+impl Source {
+    fn read(self) -> Result<FileFacts, String> {
+        match self {
+            Self::Vdso => {
+                let image = vdso_image().map_err(|error| error.to_string())?;
+                Ok(facts("[vdso]".into(), image.as_slice()))
+            }
+            Self::File(file, path) => Ok(facts(path, &ReadCache::new(file))),
+        }
+    }
+}
+
+/// What is not ELF (a JIT's cache, a Java archive) keeps its path and stays without names.
+fn facts<'d, R: object::ReadRef<'d>>(path: String, data: R) -> FileFacts {
     match ObjectFile::parse(data) {
         Ok(object) => {
             let symbols = SymbolTable::from_elf(data)
                 .inspect_err(|error| tracing::debug!(path, %error, "no symbols"))
                 .ok();
-            Ok(FileFacts { path, object: Some(object), symbols })
+            FileFacts { path, object: Some(object), symbols }
         }
         Err(error) => {
             tracing::debug!(path, %error, "not an object file");
-            Ok(FileFacts { path, object: None, symbols: None })
+            FileFacts { path, object: None, symbols: None }
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bpf/ ─▶ sample ring ─▶ ring thread ─▶ calling-context trie ─▶ collect(): symbolize ─▶ ProfileBatch
-//!     └─▶ event ring ──▶ files worker (symbols), identify thread (/proc)
+//!     └─▶ event ring ──▶ opener and reader of files (symbols), identify thread (/proc)
 //! ```
 //!
 //! [`Sampler::start`] loads the kernel side, tests it and begins to sample; [`Sampler::collect`] hands
@@ -61,7 +61,7 @@ pub use loader::FeatureLevel;
 /// Frequencies the sampler takes.
 const SAMPLES_PER_SECOND_MAX: u32 = 10_000;
 /// How long a collection waits for files and processes that are being read.
-const COLLECT_WAIT: Duration = Duration::from_secs(2);
+const COLLECT_WAIT: Duration = Duration::from_secs(5);
 
 /// What to sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,7 +204,8 @@ impl Sampler {
         let period_ns = 1_000_000_000 / u64::from(settings.samples_per_second);
         let loaded = loader::load(&settings.target, &overrides)?;
         let Loaded { bpf, sample_program, samples, events, files, counters: kernel_counters, .. } = loaded;
-        let (files, files_thread) = FileTable::spawn(files).map_err(StartError::system("start a thread"))?;
+        let (files, [open_thread, read_thread]) =
+            FileTable::spawn(files).map_err(StartError::system("start a thread"))?;
         let (identifier, identify_thread) =
             Identifier::spawn().map_err(StartError::system("start a thread"))?;
         let (wake_reader, wake) = std::io::pipe().map_err(StartError::system("open a pipe"))?;
@@ -238,7 +239,7 @@ impl Sampler {
             files,
             identifier,
             kernel_names: Mutex::default(),
-            threads: vec![ring_thread, files_thread, identify_thread],
+            threads: vec![ring_thread, open_thread, read_thread, identify_thread],
             level: loaded.level,
             degraded: loaded.degraded,
             map_bytes: loaded.map_bytes,
@@ -248,7 +249,7 @@ impl Sampler {
 
     /// Everything sampled since the previous call, with names.
     ///
-    /// Blocks while files and processes that were met last are being read, at most two seconds. Call
+    /// Blocks while files and processes that were met last are being read, at most five seconds. Call
     /// from a thread that may wait.
     pub fn collect(&self) -> Collection {
         let (reply, window) = sync_channel(1);
