@@ -177,7 +177,7 @@ fn read_sampling(section: &mut Section<'_, '_>) {
     section.not_implemented("off_cpu_threshold", "0", Missing::Warn, "only on-CPU time is sampled");
     section.not_implemented(
         "filter_min_process_age",
-        "0s",
+        "0",
         Missing::Warn,
         "processes of every age are sampled",
     );
