@@ -146,7 +146,7 @@ impl Default for Config {
                 length_max: Duration::ZERO,
                 concurrency: 8,
             },
-            retention: Duration::from_hours(31 * 24),
+            retention: Duration::from_secs(31 * 86_400),
             log_level: "info".to_owned(),
             warnings: Vec::new(),
         }

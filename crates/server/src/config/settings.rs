@@ -76,8 +76,7 @@ macro_rules! settings {
             help: $help,
             set: |$config, given| {
                 let Meant::$meant($value) = given else { return Err("has a value of another kind".to_owned()) };
-                #[expect(clippy::unused_unit, reason = "settings that only check their value end in ()")]
-                { $set; }
+                $set;
                 Ok(())
             },
         }),*];
@@ -100,9 +99,9 @@ settings! {
     "ui-dir" "" Kind::Text, "serve the UI from this directory",
         |config, value: Text| config.ui_dir = Some(not_empty(value)?.into());
     "config.file" "" Kind::Text, "YAML file to read first",
-        |_config, _value: Text| ();
+        |_config, value: Text| no_effect(value);
     "config.expand-env" "" Kind::Bool, "expand ${NAME} in the file",
-        |_config, _value: Bool| ();
+        |_config, value: Bool| no_effect(value);
     "target" "target" Kind::Text, "which parts to run; only all",
         |_config, value: Text| only("all", &value)?;
     "auth.multitenancy-enabled" "multitenancy_enabled" Kind::Bool, "tell tenants apart by X-Scope-OrgID",
@@ -122,9 +121,9 @@ settings! {
     "storage.filesystem.dir" "storage.filesystem.dir" Kind::Text, "same as -data",
         |config, value: Text| config.data_dir = not_empty(value)?.into();
     "self-profiling.disable-push" "self_profiling.disable_push" Kind::Bool, "accepted: Hearth never profiles itself",
-        |_config, _value: Bool| ();
+        |_config, value: Bool| no_effect(value);
     "usage-stats.enabled" "analytics.reporting_enabled" Kind::Bool, "accepted: Hearth never reports usage",
-        |_config, _value: Bool| ();
+        |_config, value: Bool| no_effect(value);
     "retention-period" "limits.retention_period" Kind::Duration, "how long data is kept; 0 keeps everything",
         |config, value: Duration| config.retention = value;
     "distributor.ingestion-body-limit-mb" "limits.ingestion_body_limit_mb" Kind::Integer { min: 1, max: 4_096 }, "largest request body in MB; default 256",
@@ -415,6 +414,9 @@ fn duration(text: &str) -> Option<Duration> {
     }
     (!text.is_empty()).then(|| Duration::from_millis(total_ms))
 }
+
+/// For settings that only have to be valid.
+fn no_effect<T>(_: T) {}
 
 fn only(expected: &str, value: &str) -> Result<(), String> {
     if value.is_empty() || value == expected {

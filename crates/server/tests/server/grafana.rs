@@ -9,14 +9,9 @@ const BASE_MS: i64 = 1_700_000_000_000;
 
 async fn with_data() -> crate::common::Running {
     let server = start("", &[]).await;
-    let flags: [(i64, &[(&str, &str, i64)]); 3] = [
-        (0, &[("shop", "main;work", 1), ("mail", "main", 2)]),
-        (15_000, &[("shop", "main;work", 4)]),
-        (20_000, &[("shop", "main;idle", 8)]),
-    ];
-    for (offset, entries) in flags {
-        server.export(&batch(BASE_MS + offset, entries)).await;
-    }
+    server.export(&batch(BASE_MS, &[("shop", "main;work", 1), ("mail", "main", 2)])).await;
+    server.export(&batch(BASE_MS + 15_000, &[("shop", "main;work", 4)])).await;
+    server.export(&batch(BASE_MS + 20_000, &[("shop", "main;idle", 8)])).await;
     server
 }
 

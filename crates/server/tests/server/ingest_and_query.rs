@@ -199,8 +199,9 @@ async fn requests_that_make_no_sense_are_refused_by_name() {
     assert!(status.message().contains("limit of 1048576 bytes"), "{status:?}");
     let path = "/v1development/profiles";
     let bomb = gzip(&vec![0; 8 << 20]);
+    type Headers<'h> = &'h [(&'h str, &'h str)];
     #[rustfmt::skip]
-    let cases: [(&str, &[(&str, &str)], Vec<u8>, u16); 6] = [
+    let cases: [(&str, Headers<'_>, Vec<u8>, u16); 6] = [
         ("POST", &[("content-type", "application/x-protobuf")],                                 b"\xff\xffx".to_vec(), 400),
         ("POST", &[("content-type", "application/json")],                                       b"{".to_vec(),         400),
         ("POST", &[("content-type", "text/plain")],                                             vec![],                415),

@@ -1,6 +1,10 @@
 //! The server as its clients see it: real sockets, real clients, one process.
 
+#[cfg(test)]
 mod common;
+#[cfg(test)]
 mod grafana;
+#[cfg(test)]
 mod ingest_and_query;
+#[cfg(test)]
 mod ui;
