@@ -125,7 +125,8 @@ impl Consumer for Debug {
             "otelcol.component.id" = self.id,
             "otelcol.component.kind" = "exporter",
             "otelcol.signal" = "profiles",
-            "{text}"
+            "{}",
+            text.trim_end()
         );
         Ok(())
     }
