@@ -33,7 +33,7 @@ use crate::sys;
 pub(crate) type FilesMap = BpfHashMap<MapData, FileKey, FileEntry>;
 
 /// Memory of symbol tables above which those least recently used are dropped.
-const SYMBOLS_BYTES_MAX: usize = 64 << 20;
+const SYMBOLS_BYTES_MAX: usize = 40 << 20;
 /// Files kept, well below the 8192 entries of the kernel side's map.
 const FILES_MAX: usize = 6144;
 /// Files that are open and wait to be read.
@@ -177,6 +177,9 @@ impl FileTable {
             table.pending -= 1;
             if table.pending == 0 {
                 self.idle.notify_all();
+                drop(table);
+                // Symbol tables are read whole to be sorted: megabytes that are free again now.
+                sys::release_memory();
             }
         }
     }
