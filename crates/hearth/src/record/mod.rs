@@ -82,7 +82,7 @@ pub(crate) struct RecordArgs {
     launched: bool,
 
     /// Command to run and record, with its arguments
-    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 

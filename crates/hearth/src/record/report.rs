@@ -124,7 +124,7 @@ mod tests {
                 600 ms  60.0 %     600 ms  60.0 %   hash
                 300 ms  30.0 %     900 ms  90.0 %   work
                 100 ms  10.0 %     100 ms  10.0 %   visit
-                  0 ns   0.0 %       1 s 100.0 %   main
+                  0 ns   0.0 %        1 s 100.0 %   main
 
             1000 samples in 1.02 s, 1000 per second on each of 2 CPUs; lost 2 (sample ring full)
         "#]]
