@@ -1,4 +1,4 @@
-//! An index of an ELF file's functions: 16 bytes per function plus its name.
+//! An index of an ELF file's functions: 16 bytes per function plus its compressed name.
 //!
 //! Both `.symtab` and `.dynsym` are read: usually the first contains the second, but `strip` can be
 //! told to leave a partial one. Kept are
@@ -25,6 +25,7 @@ use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef};
 
 use crate::demangle::{RAW_NAME_BYTES_MAX, demangle, shortened, without_clone_suffixes};
+use crate::names::Names;
 use crate::{FrameSource, SourceFrame};
 
 /// How far back a look-up goes to find a function around nested symbols.
@@ -79,10 +80,10 @@ pub enum Error {
 }
 
 /// A function found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Symbol<'a> {
-    /// Its raw name.
-    pub name: &'a str,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// Its raw name; invalid UTF-8 replaced, and cut where it exceeds what is demangled.
+    pub name: String,
     /// Its first address.
     pub start: ElfAddress,
     /// Its size in bytes, at least 1.
@@ -95,7 +96,7 @@ struct Entry {
     start: u64,
     /// Functions of 4 GiB and more are cut: nothing that large is code.
     size: u32,
-    /// Where its name begins in `names`.
+    /// The rank of its name.
     name: u32,
 }
 
@@ -104,8 +105,7 @@ struct Entry {
 pub struct SymbolTable {
     /// Ascending by start; of several with one start the largest first.
     entries: Box<[Entry]>,
-    /// Raw names, each ended by a NUL.
-    names: Box<str>,
+    names: Names,
     /// Whether any entry reaches into the next one.
     nested: bool,
     is_go: bool,
@@ -142,7 +142,7 @@ impl SymbolTable {
     }
 
     /// The function which contains `address`; none between functions.
-    pub fn lookup(&self, address: ElfAddress) -> Option<Symbol<'_>> {
+    pub fn lookup(&self, address: ElfAddress) -> Option<Symbol> {
         let after = self.entries.partition_point(|entry| entry.start <= address.0);
         let steps = if self.nested { NESTED_MAX } else { 1 };
         let entry = self.entries[..after]
@@ -150,16 +150,12 @@ impl SymbolTable {
             .rev()
             .take(steps)
             .find(|entry| address.0 - entry.start < u64::from(entry.size))?;
-        Some(Symbol { name: self.name(entry), start: ElfAddress(entry.start), size: entry.size.into() })
+        Some(self.symbol(entry))
     }
 
     /// All functions, ascending by address.
-    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
-        self.entries.iter().map(|entry| Symbol {
-            name: self.name(entry),
-            start: ElfAddress(entry.start),
-            size: entry.size.into(),
-        })
+    pub fn iter(&self) -> impl Iterator<Item = Symbol> {
+        self.entries.iter().map(|entry| self.symbol(entry))
     }
 
     /// How many functions are known.
@@ -174,28 +170,28 @@ impl SymbolTable {
 
     /// Bytes of memory held.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val::<[Entry]>(&self.entries) + self.names.len()
+        size_of::<Self>() + size_of_val::<[Entry]>(&self.entries) + self.names.memory_bytes()
     }
 
-    fn name(&self, entry: &Entry) -> &str {
-        let tail = usize::try_from(entry.name).ok().and_then(|at| self.names.get(at..)).unwrap_or("");
-        tail.split('\0').next().unwrap_or("")
+    fn symbol(&self, entry: &Entry) -> Symbol {
+        Symbol { name: self.names.get(entry.name), start: ElfAddress(entry.start), size: entry.size.into() }
     }
 }
 
 impl FrameSource for SymbolTable {
     fn frames(&self, address: ElfAddress, out: &mut Vec<SourceFrame>) -> bool {
         let Some(symbol) = self.lookup(address) else { return false };
-        let (name, kind) = match (self.is_go, demangle(symbol.name)) {
+        let (name, kind) = match (self.is_go, demangle(&symbol.name)) {
             // Go does not mangle, and `main.cold` is a function named cold there.
             (true, demangled) if demangled.kind == FrameKind::Native && !symbol.name.starts_with('_') => {
-                let name = symbol.name.strip_suffix(".abi0").unwrap_or(symbol.name);
+                let name = symbol.name.strip_suffix(".abi0").unwrap_or(&symbol.name);
                 (shortened(name), FrameKind::Go)
             }
             (_, demangled) => (demangled.name, demangled.kind),
         };
-        let system_name = if name == symbol.name { String::new() } else { symbol.name.to_owned() };
-        out.push(SourceFrame { name: name.into_owned(), system_name, kind, ..SourceFrame::default() });
+        let name = name.into_owned();
+        let system_name = if name == symbol.name { String::new() } else { symbol.name };
+        out.push(SourceFrame { name, system_name, kind, ..SourceFrame::default() });
         true
     }
 }
@@ -256,7 +252,7 @@ fn build<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
             reader.read::<H, R>(data, endian, headers, section, table, limits)?;
         }
     }
-    Ok(reader.finish(object.is_go()))
+    reader.finish(object.is_go())
 }
 
 fn section_range<S: SectionHeader>(section: &S, endian: S::Endian) -> (u64, u64, bool) {
@@ -352,7 +348,7 @@ impl<'d> Reader<'d> {
     }
 
     /// Sorts, bounds and names.
-    fn finish(mut self, is_go: bool) -> SymbolTable {
+    fn finish(mut self, is_go: bool) -> Result<SymbolTable, Error> {
         self.candidates.sort_unstable_by_key(|symbol| (symbol.start, std::cmp::Reverse(symbol.end)));
         self.bound_unsized();
         let mut candidates = std::mem::take(&mut self.candidates);
@@ -362,21 +358,42 @@ impl<'d> Reader<'d> {
                 .then_with(|| self.by_name(a, b))
         });
         candidates.dedup_by_key(|symbol| (symbol.start, symbol.end));
+        let (names, ranks) = self.names(&candidates)?;
         let mut entries = Vec::with_capacity(candidates.len());
-        let mut names = String::new();
         let mut nested = false;
         let mut furthest = 0;
-        for symbol in &candidates {
-            let Ok(name) = u32::try_from(names.len()) else { break };
-            let raw = self.raw_name(symbol);
-            names.push_str(&String::from_utf8_lossy(&raw[..raw.len().min(RAW_NAME_BYTES_MAX)]));
-            names.push('\0');
+        for (symbol, name) in candidates.iter().zip(ranks) {
             let size = u32::try_from(symbol.end - symbol.start).unwrap_or(u32::MAX);
             entries.push(Entry { start: symbol.start, size, name });
             nested |= symbol.start < furthest;
             furthest = furthest.max(symbol.end);
         }
-        SymbolTable { entries: entries.into(), names: names.into(), nested, is_go }
+        Ok(SymbolTable { entries: entries.into(), names, nested, is_go })
+    }
+
+    /// The distinct names of `symbols`, and for each symbol its name's rank.
+    fn names(&self, symbols: &[Candidate]) -> Result<(Names, Vec<u32>), Error> {
+        let too_large = Error::TooLarge {
+            what: "number of functions",
+            value: symbols.len() as u64,
+            limit: u32::MAX.into(),
+        };
+        let count = u32::try_from(symbols.len()).map_err(|_| too_large.clone())?;
+        let raw: Vec<&[u8]> = symbols.iter().map(|symbol| self.raw_name(symbol)).collect();
+        let mut order: Vec<u32> = (0..count).collect();
+        order.sort_unstable_by_key(|index| raw[*index as usize]);
+        let mut ranks = vec![0; symbols.len()];
+        let mut distinct: Vec<&[u8]> = Vec::with_capacity(symbols.len());
+        for index in order {
+            let name = raw[index as usize];
+            if distinct.last() != Some(&name) {
+                distinct.push(name);
+            }
+            // At most `count` names.
+            ranks[index as usize] = distinct.len() as u32 - 1;
+        }
+        let names = Names::compress(distinct.into_iter()).ok_or(too_large)?;
+        Ok((names, ranks))
     }
 
     /// Gives symbols without a size their end, or drops them. Expects ascending order, and within

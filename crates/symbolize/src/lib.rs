@@ -26,6 +26,7 @@
 mod demangle;
 mod elf;
 mod kernel;
+mod names;
 
 pub use demangle::{Demangled, NAME_BYTES_MAX, RAW_NAME_BYTES_MAX, demangle};
 pub use elf::{Error, Limits, Symbol, SymbolTable};
