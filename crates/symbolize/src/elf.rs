@@ -358,7 +358,12 @@ impl<'d> Reader<'d> {
                 .then_with(|| self.by_name(a, b))
         });
         candidates.dedup_by_key(|symbol| (symbol.start, symbol.end));
-        let (names, ranks) = self.names(&candidates)?;
+        let raw: Vec<&[u8]> = candidates.iter().map(|symbol| self.raw_name(symbol)).collect();
+        let (names, ranks) = Names::rank(&raw).ok_or(Error::TooLarge {
+            what: "number of functions",
+            value: raw.len() as u64,
+            limit: u32::MAX.into(),
+        })?;
         let mut entries = Vec::with_capacity(candidates.len());
         let mut nested = false;
         let mut furthest = 0;
@@ -369,31 +374,6 @@ impl<'d> Reader<'d> {
             furthest = furthest.max(symbol.end);
         }
         Ok(SymbolTable { entries: entries.into(), names, nested, is_go })
-    }
-
-    /// The distinct names of `symbols`, and for each symbol its name's rank.
-    fn names(&self, symbols: &[Candidate]) -> Result<(Names, Vec<u32>), Error> {
-        let too_large = Error::TooLarge {
-            what: "number of functions",
-            value: symbols.len() as u64,
-            limit: u32::MAX.into(),
-        };
-        let count = u32::try_from(symbols.len()).map_err(|_| too_large.clone())?;
-        let raw: Vec<&[u8]> = symbols.iter().map(|symbol| self.raw_name(symbol)).collect();
-        let mut order: Vec<u32> = (0..count).collect();
-        order.sort_unstable_by_key(|index| raw[*index as usize]);
-        let mut ranks = vec![0; symbols.len()];
-        let mut distinct: Vec<&[u8]> = Vec::with_capacity(symbols.len());
-        for index in order {
-            let name = raw[index as usize];
-            if distinct.last() != Some(&name) {
-                distinct.push(name);
-            }
-            // At most `count` names.
-            ranks[index as usize] = distinct.len() as u32 - 1;
-        }
-        let names = Names::compress(distinct.into_iter()).ok_or(too_large)?;
-        Ok((names, ranks))
     }
 
     /// Gives symbols without a size their end, or drops them. Expects ascending order, and within

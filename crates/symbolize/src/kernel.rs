@@ -15,6 +15,7 @@
 use std::cmp::Reverse;
 
 use crate::demangle::{RAW_NAME_BYTES_MAX, without_clone_suffixes};
+use crate::names::Names;
 
 /// The longest function. The kernel's largest real ones have some 100 KiB.
 pub const FUNCTION_BYTES_MAX: u64 = (1 << SIZE_BITS) - 1;
@@ -54,10 +55,10 @@ pub enum KernelSymbolsError {
 }
 
 /// A function of the kernel, a module or BPF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelSymbol<'a> {
     /// Its raw name.
-    pub name: &'a str,
+    pub name: String,
     /// Its module, `bpf` for BPF programs; none for the kernel proper.
     pub module: Option<&'a str>,
     /// Its first address.
@@ -68,7 +69,7 @@ pub struct KernelSymbol<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     start: u64,
-    /// Where its name begins in `names`.
+    /// The rank of its name.
     name: u32,
     /// In the low [`SIZE_BITS`] its size; above, 0 for the kernel proper, else the index of its
     /// module plus 1.
@@ -89,8 +90,7 @@ impl Entry {
 #[derive(Clone, Debug)]
 pub struct KernelSymbols {
     entries: Box<[Entry]>,
-    /// Names, each ended by a newline.
-    names: Box<str>,
+    names: Names,
     modules: Vec<Box<str>>,
 }
 
@@ -142,26 +142,27 @@ impl KernelSymbols {
                 .then_with(|| rank(a).cmp(&rank(b)))
         });
         lines.dedup_by_key(|line| line.address);
-        let mut entries = Vec::new();
-        let mut names = String::new();
-        for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.is_function) {
+        let functions = || lines.iter().enumerate().filter(|(_, line)| line.is_function);
+        let raw: Vec<&[u8]> = functions().map(|(_, line)| line.name.as_bytes()).collect();
+        let too_large = KernelSymbolsError::TooLarge { what: "bytes of names", limit: NAMES_BYTES_MAX };
+        if raw.iter().map(|name| name.len()).sum::<usize>() > NAMES_BYTES_MAX {
+            return Err(too_large);
+        }
+        let (names, ranks) = Names::rank(&raw).ok_or(too_large)?;
+        let mut entries = Vec::with_capacity(ranks.len());
+        for ((index, line), name) in functions().zip(ranks) {
             let page_end = (line.address & !(PAGE_BYTES - 1)).saturating_add(2 * PAGE_BYTES);
             let end = match lines.get(index + 1) {
                 Some(next) if next.module == line.module => next.address,
                 Some(next) => next.address.min(page_end),
                 None => page_end,
             };
-            let size = (end - line.address).min(FUNCTION_BYTES_MAX);
-            let (Ok(size), Ok(name)) = (u32::try_from(size), u32::try_from(names.len())) else { continue };
-            if names.len() > NAMES_BYTES_MAX {
-                return Err(KernelSymbolsError::TooLarge { what: "bytes of names", limit: NAMES_BYTES_MAX });
-            }
-            names.push_str(line.name);
-            names.push('\n');
+            // Within the mask, so it fits its bits.
+            let size = (end - line.address).min(FUNCTION_BYTES_MAX) as u32;
             let size_and_module = size | u32::from(line.module) << SIZE_BITS;
             entries.push(Entry { start: line.address, name, size_and_module });
         }
-        Ok(Self { entries: entries.into(), names: names.into(), modules })
+        Ok(Self { entries: entries.into(), names, modules })
     }
 
     /// The function which contains `address`; none outside all of them.
@@ -171,10 +172,9 @@ impl KernelSymbols {
         if address - entry.start >= entry.size() {
             return None;
         }
-        let tail = usize::try_from(entry.name).ok().and_then(|at| self.names.get(at..)).unwrap_or("");
         let module = entry.module_index().and_then(|index| self.modules.get(index));
         Some(KernelSymbol {
-            name: tail.split('\n').next().unwrap_or(""),
+            name: self.names.get(entry.name),
             module: module.map(AsRef::as_ref),
             start: entry.start,
         })
@@ -192,7 +192,7 @@ impl KernelSymbols {
 
     /// Bytes of memory held.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val::<[Entry]>(&self.entries) + self.names.len()
+        size_of::<Self>() + size_of_val::<[Entry]>(&self.entries) + self.names.memory_bytes()
     }
 }
 

@@ -22,8 +22,26 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Compresses names in any order; also says the rank of each. None if there are more than
+    /// `u32` can count, or they take more than 4 GiB.
+    pub(crate) fn rank(names: &[&[u8]]) -> Option<(Self, Vec<u32>)> {
+        let mut order: Vec<u32> = (0..u32::try_from(names.len()).ok()?).collect();
+        order.sort_unstable_by_key(|index| names[*index as usize]);
+        let mut ranks = vec![0; names.len()];
+        let mut distinct: Vec<&[u8]> = Vec::with_capacity(names.len());
+        for index in order {
+            let name = names[index as usize];
+            if distinct.last() != Some(&name) {
+                distinct.push(name);
+            }
+            // Fits, as the number of names does.
+            ranks[index as usize] = distinct.len() as u32 - 1;
+        }
+        Some((Self::compress(distinct.into_iter())?, ranks))
+    }
+
     /// Compresses names, which are ascending and distinct. None if they take more than 4 GiB.
-    pub(crate) fn compress<'a>(names: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+    fn compress<'a>(names: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut blocks = Vec::new();
         let mut bytes = Vec::new();
         let mut previous: &[u8] = &[];
@@ -108,6 +126,13 @@ mod tests {
         assert_eq!(compressed.get(u32::MAX), "");
         let plain: usize = names.iter().map(Vec::len).sum();
         assert!(compressed.memory_bytes() < plain / 2, "{} of {plain}", compressed.memory_bytes());
+    }
+
+    #[test]
+    fn equal_names_have_one_rank() {
+        let (names, ranks) = Names::rank(&[b"b", b"a", b"b", b"c"]).unwrap();
+        assert_eq!(ranks, [1, 0, 1, 2]);
+        assert_eq!([0, 1, 2].map(|rank| names.get(rank)), ["a", "b", "c"]);
     }
 
     #[test]
