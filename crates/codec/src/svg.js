@@ -4,9 +4,10 @@
   var status = document.getElementById('status'), WIDTH = 1176, LEFT = 12, LETTER = 6.2;
   Array.prototype.forEach.call(document.querySelectorAll('g.b'), function (g) {
     var rect = g.querySelector('rect'), title = g.querySelector('title').textContent;
+    var drawn = +rect.getAttribute('width'), gap = drawn > 1.5 ? 0.5 : 0;
     bars.push({
       g: g, rect: rect, text: g.querySelector('text'), title: title, name: title.split('\n')[0],
-      x: +rect.getAttribute('x') - LEFT, w: +rect.getAttribute('width'), y: +rect.getAttribute('y')
+      x: +rect.getAttribute('x') - LEFT, w: drawn + gap, y: +rect.getAttribute('y')
     });
   });
   function fit(name, width) {
@@ -16,13 +17,13 @@
   function zoom(to) {
     var scale = WIDTH / Math.max(to.w, 1e-6), end = to.x + to.w;
     bars.forEach(function (bar) {
-      var inside = bar.y > to.y && bar.x >= to.x - 1e-3 && bar.x + bar.w <= end + 1e-3;
-      var above = bar.y <= to.y && bar.x <= to.x + 1e-3 && bar.x + bar.w >= end - 1e-3;
+      var inside = bar.y > to.y && bar.x >= to.x - 0.02 && bar.x + bar.w <= end + 0.02;
+      var above = bar.y <= to.y && bar.x <= to.x + 0.02 && bar.x + bar.w >= end - 0.02;
       bar.g.style.display = inside || above ? '' : 'none';
       if (!inside && !above) return;
       var x = above ? 0 : (bar.x - to.x) * scale, w = above ? WIDTH : bar.w * scale;
       bar.rect.setAttribute('x', LEFT + x);
-      bar.rect.setAttribute('width', Math.max(w, 0.3));
+      bar.rect.setAttribute('width', w > 2 ? w - 0.5 : Math.max(w, 0.3));
       bar.g.style.opacity = above && bar !== to ? 0.55 : 1;
       if (!bar.text) {
         bar.text = document.createElementNS('http://www.w3.org/2000/svg', 'text');
@@ -42,7 +43,7 @@
     bars.forEach(function (bar) {
       var hit = test && test.test(bar.name);
       bar.rect.setAttribute('class', bar.rect.getAttribute('class').replace(/ (hit|miss)/g, '') + (test ? hit ? ' hit' : ' miss' : ''));
-      if (hit && !matched.some(function (m) { return m.y < bar.y && m.x <= bar.x + 1e-3 && m.x + m.w >= bar.x + bar.w - 1e-3; })) {
+      if (hit && !matched.some(function (m) { return m.y < bar.y && m.x <= bar.x + 0.02 && m.x + m.w >= bar.x + bar.w - 0.02; })) {
         matched.push(bar);
         covered += bar.w;
       }

@@ -109,7 +109,9 @@ impl Bar<'_> {
         let (x, y) = (LEFT + self.x, TOP + self.depth * ROW);
         let shade =
             self.name.bytes().fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % 4;
-        let drawn = (self.width - 0.5).max(NARROWEST);
+        // Half a pixel between neighbours, unless that would be most of the bar. Only what is drawn
+        // wider than 1.5 was narrowed by just that; the script relies on it.
+        let drawn = if self.width > 2.0 { self.width - 0.5 } else { self.width.min(1.5) };
         let _ = write!(
             svg,
             r#"<g class="b"><title>{}</title><rect class="l{}{shade}" x="{x:.2}" y="{y}" width="{drawn:.2}" height="{}" rx="1"/>"#,
@@ -198,9 +200,13 @@ fn grouped(value: i64) -> String {
     text
 }
 
-/// A value type's name, or a word for an empty one.
+/// A value type's name for people.
 fn plain(name: &str) -> &str {
-    if name.is_empty() { "samples" } else { name }
+    match name {
+        "" => "samples",
+        "cpu" => "CPU time",
+        name => name,
+    }
 }
 
 /// As much of `name` as fits `width` pixels.

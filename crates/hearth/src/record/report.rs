@@ -15,7 +15,8 @@ struct Row<'a> {
     total: i64,
 }
 
-/// The `count` functions with the largest own values. A function that calls itself counts once.
+/// The `count` functions with the largest own values, then those that only call others but make up
+/// a hundredth of everything. A function that calls itself counts once.
 fn top(tree: &Tree, count: usize) -> Vec<Row<'_>> {
     let totals = tree.totals();
     let names: Vec<&str> = tree.names().map(|(name, _)| name).collect();
@@ -40,7 +41,8 @@ fn top(tree: &Tree, count: usize) -> Vec<Row<'_>> {
         open[name] += 1;
         path.push(name);
     }
-    rows.retain(|row| row.total > 0);
+    let share = tree.total() / 100;
+    rows.retain(|row| row.own > 0 || row.total > share);
     rows.sort_by(|a, b| b.own.cmp(&a.own).then(b.total.cmp(&a.total)).then(a.name.cmp(b.name)));
     rows.truncate(count);
     rows
