@@ -75,8 +75,9 @@ fn the_collectors_own_decoder_understands_what_we_send() {
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
             .find(|export| export["services"][SERVICE].as_i64().unwrap_or(0) > 50)
     });
-    let understood = understood
-        .unwrap_or_else(|| panic!("no export of {SERVICE} understood\nagent:\n{}\npeer:\n{}", agent.log(), peer.log()));
+    let understood = understood.unwrap_or_else(|| {
+        panic!("no export of {SERVICE} understood\nagent:\n{}\npeer:\n{}", agent.log(), peer.log())
+    });
     let functions = understood["functions"].as_array().cloned().unwrap_or_default();
     for function in ["main", "hearth_outer", "hearth_a", "hearth_spin"] {
         assert!(functions.iter().any(|name| name == function), "{function} is not in {functions:?}");
@@ -96,7 +97,8 @@ fn the_published_configuration_and_relabel_rule_give_services_by_executable() {
     fs::write(&config, rule).expect("the configuration is written");
     let data = workload.folder().join("data");
     let config = config.display().to_string();
-    let server = Server::start("server", &data, &["-self-profiling.disable-push=true", "-config.file", &config]);
+    let server =
+        Server::start("server", &data, &["-self-profiling.disable-push=true", "-config.file", &config]);
     let mut burn = workload.command(120);
     let _burner = Child::spawn(burn.env("OTEL_SERVICE_NAME", "named-by-its-environment"));
     let mut agent = start_agent(workload.folder(), &server.address);

@@ -6,12 +6,12 @@ use std::time::Duration;
 use hearth_testkit::{Child, free_port, get_json, wait_until};
 
 /// The binary under test.
-pub fn hearth() -> Command {
+pub(crate) fn hearth() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hearth"))
 }
 
 /// Whether BPF programs can be loaded here; says so when not.
-pub fn can_sample(test: &str) -> bool {
+pub(crate) fn can_sample(test: &str) -> bool {
     let output = hearth().arg("doctor").output().expect("the binary starts");
     let able = output.status.success();
     if !able {
@@ -24,21 +24,23 @@ pub fn can_sample(test: &str) -> bool {
 }
 
 /// A running `hearth up` or `hearth server` with a data folder of its own.
-pub struct Server {
-    pub child: Child,
-    pub address: String,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
 }
 
 impl Server {
     /// Starts `hearth COMMAND` on a free port and waits until it is ready.
-    pub fn start(command: &str, data: &std::path::Path, more: &[&str]) -> Self {
+    pub(crate) fn start(command: &str, data: &std::path::Path, more: &[&str]) -> Self {
         Self::start_at(command, data, free_port(), more)
     }
 
     /// The same on a given port.
-    pub fn start_at(command: &str, data: &std::path::Path, port: u16, more: &[&str]) -> Self {
+    pub(crate) fn start_at(command: &str, data: &std::path::Path, port: u16, more: &[&str]) -> Self {
         let address = format!("127.0.0.1:{port}");
-        let child = Child::spawn(hearth().arg(command).arg("--data").arg(data).args(["--listen", &address]).args(more));
+        let child = Child::spawn(
+            hearth().arg(command).arg("--data").arg(data).args(["--listen", &address]).args(more),
+        );
         let mut server = Self { child, address };
         let ready = wait_until(Duration::from_secs(60), || {
             let answer = hearth_testkit::get(&server.address, "/ready");
@@ -52,12 +54,12 @@ impl Server {
     }
 
     /// GET of a JSON document.
-    pub fn json(&self, path: &str) -> serde_json::Value {
+    pub(crate) fn json(&self, path: &str) -> serde_json::Value {
         get_json(&self.address, path).unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.child.log()))
     }
 
     /// A call of Pyroscope's querier over Connect JSON.
-    pub fn query(&self, method: &str, request: &serde_json::Value) -> serde_json::Value {
+    pub(crate) fn query(&self, method: &str, request: &serde_json::Value) -> serde_json::Value {
         let path = format!("/querier.v1.QuerierService/{method}");
         let body = request.to_string();
         let answer = hearth_testkit::post(&self.address, &path, "application/json", body.as_bytes())
@@ -67,13 +69,14 @@ impl Server {
     }
 
     /// Function names with self values of the flame graph of `selector`, all time, nothing pruned.
-    pub fn self_values(&self, selector: &str) -> Vec<(String, i64)> {
+    pub(crate) fn self_values(&self, selector: &str) -> Vec<(String, i64)> {
         let request = serde_json::json!({
             "profileTypeID": CPU, "labelSelector": selector, "start": 1, "end": far_future_ms(), "maxNodes": 1_000_000,
         });
         let answer = self.query("SelectMergeStacktraces", &request);
         let graph = &answer["flamegraph"];
-        let names: Vec<&str> = graph["names"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+        let names: Vec<&str> =
+            graph["names"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
         let mut found = Vec::new();
         for level in graph["levels"].as_array().into_iter().flatten() {
             let values: Vec<i64> = level["values"].as_array().into_iter().flatten().map(number).collect();
@@ -87,20 +90,20 @@ impl Server {
 }
 
 /// The profile type of CPU samples.
-pub const CPU: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
+pub(crate) const CPU: &str = "process_cpu:cpu:nanoseconds:cpu:nanoseconds";
 
 /// Protojson writes 64-bit integers as strings.
-pub fn number(value: &serde_json::Value) -> i64 {
+pub(crate) fn number(value: &serde_json::Value) -> i64 {
     value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{value} is no integer"))
 }
 
 /// An hour from now, milliseconds since the Unix epoch.
-pub fn far_future_ms() -> i64 {
+pub(crate) fn far_future_ms() -> i64 {
     now_ms() + 3_600_000
 }
 
 /// Now, milliseconds since the Unix epoch.
-pub fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

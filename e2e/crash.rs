@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use common::{Server, now_ms};
 use hearth_profile::{
-    Attributes, Dictionary, Function, Line, Location, Profile, ProfileBatch, ResourceProfiles, Sample, ValueType,
+    Attributes, Dictionary, Function, Line, Location, Profile, ProfileBatch, ResourceProfiles, Sample,
+    ValueType,
 };
 
 const ROUNDS: u64 = 10;
@@ -34,7 +35,8 @@ fn export(number: u64) -> Vec<u8> {
         samples: vec![Sample { stack, value: 1, ..Sample::default() }],
         ..Profile::default()
     };
-    let resources = vec![ResourceProfiles { resource, profiles: vec![profile], ..ResourceProfiles::default() }];
+    let resources =
+        vec![ResourceProfiles { resource, profiles: vec![profile], ..ResourceProfiles::default() }];
     hearth_codec::otlp::encode_request(&ProfileBatch { dictionary, resources })
 }
 
@@ -42,9 +44,16 @@ fn export(number: u64) -> Vec<u8> {
 fn push(address: &str, next: &AtomicU64, stop: &AtomicBool, acknowledged: &Mutex<Vec<u64>>) {
     while !stop.load(Ordering::Relaxed) {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let answer = hearth_testkit::post(address, "/v1development/profiles", "application/x-protobuf", &export(number));
+        let answer = hearth_testkit::post(
+            address,
+            "/v1development/profiles",
+            "application/x-protobuf",
+            &export(number),
+        );
         match answer {
-            Ok(answer) if answer.status == 200 => acknowledged.lock().expect("no test thread panicked").push(number),
+            Ok(answer) if answer.status == 200 => {
+                acknowledged.lock().expect("no test thread panicked").push(number)
+            }
             Ok(answer) => panic!("export {number}: {} {}", answer.status, answer.text()),
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
@@ -79,8 +88,16 @@ fn every_acknowledged_export_is_found_once_after_ten_kills() {
         *found.entry(name).or_default() += value;
     }
     let acknowledged = acknowledged.lock().expect("no test thread panicked");
-    println!("{} exports sent, {} acknowledged in {ROUNDS} rounds", next.load(Ordering::Relaxed), acknowledged.len());
-    assert!(acknowledged.len() as u64 > 5 * ROUNDS, "too few exports to mean anything: {}", acknowledged.len());
+    println!(
+        "{} exports sent, {} acknowledged in {ROUNDS} rounds",
+        next.load(Ordering::Relaxed),
+        acknowledged.len()
+    );
+    assert!(
+        acknowledged.len() as u64 > 5 * ROUNDS,
+        "too few exports to mean anything: {}",
+        acknowledged.len()
+    );
     let wrong: Vec<String> = acknowledged
         .iter()
         .map(|number| format!("export_{number}"))

@@ -11,7 +11,8 @@ use common::hearth;
 /// Runs `hearth` with `arguments`; expects failure and every text of `wants` in what it printed.
 fn check_refused(arguments: &[&str], wants: &[&str]) {
     let output = hearth().args(arguments).output().expect("the binary starts");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!output.status.success(), "{arguments:?} was accepted:\n{text}");
     assert!(!text.contains("panicked"), "{arguments:?} panicked:\n{text}");
     for want in wants {
@@ -33,10 +34,26 @@ fn wrong_agent_configurations_are_refused_by_name() {
     let gate = "--feature-gates=service.profilesSupport";
     let cases: [(&str, String, &[&str]); 6] = [
         ("unknown key", good.replace("endpoint:", "endpoit:"), &["invalid keys: endpoit"]),
-        ("no endpoint", good.replace("    endpoint: localhost:4040\n", ""), &["exporters::otlp_grpc", "requires a non-empty \"endpoint\""]),
-        ("wrong type", good.replace("profiling:\n", "profiling:\n    samples_per_second: many\n"), &["samples_per_second"]),
-        ("out of range", good.replace("profiling:\n", "profiling:\n    samples_per_second: 0\n"), &["samples_per_second"]),
-        ("unknown component", good.replace("otlp_grpc", "carrier_pigeon"), &["unknown type: \"carrier_pigeon\""]),
+        (
+            "no endpoint",
+            good.replace("    endpoint: localhost:4040\n", ""),
+            &["exporters::otlp_grpc", "requires a non-empty \"endpoint\""],
+        ),
+        (
+            "wrong type",
+            good.replace("profiling:\n", "profiling:\n    samples_per_second: many\n"),
+            &["samples_per_second"],
+        ),
+        (
+            "out of range",
+            good.replace("profiling:\n", "profiling:\n    samples_per_second: 0\n"),
+            &["samples_per_second"],
+        ),
+        (
+            "unknown component",
+            good.replace("otlp_grpc", "carrier_pigeon"),
+            &["unknown type: \"carrier_pigeon\""],
+        ),
         ("not YAML", "receivers: [".to_owned(), &["not-YAML.yaml"]),
     ];
     for (case, text, wants) in cases {
@@ -46,7 +63,9 @@ fn wrong_agent_configurations_are_refused_by_name() {
     let path = agent_config(folder.path(), "good.yaml", good);
     check_refused(
         &["agent", "--config", &path],
-        &["profiling signal support is at alpha level, gated under the \"service.profilesSupport\" feature gate"],
+        &[
+            "profiling signal support is at alpha level, gated under the \"service.profilesSupport\" feature gate",
+        ],
     );
     check_refused(&["agent"], &["at least one config flag must be provided"]);
     check_refused(&["agent", "--config", "/does/not/exist.yaml", gate], &["/does/not/exist.yaml"]);
@@ -58,10 +77,14 @@ fn wrong_agent_configurations_are_refused_by_name() {
 fn wrong_server_settings_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data").display().to_string();
-    let taken = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr().map(|at| (listener, at)));
+    let taken =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr().map(|at| (listener, at)));
     let (_listener, address) = taken.expect("a port");
     let bad = agent_config(folder.path(), "server.yaml", "limits:\n  ingestion_relabelling_rules: []\n");
-    check_refused(&["server", "--data", &data, "--listen", &address.to_string()], &[&address.to_string(), "in use"]);
+    check_refused(
+        &["server", "--data", &data, "--listen", &address.to_string()],
+        &[&address.to_string(), "in use"],
+    );
     check_refused(&["server", "--data", &data, "-config.file", &bad], &["ingestion_relabelling_rules"]);
     check_refused(&["server", "-config.file", "/does/not/exist.yaml"], &["/does/not/exist.yaml"]);
     check_refused(&["server", "--no-such-flag"], &["no-such-flag"]);
@@ -84,8 +107,11 @@ fn two_servers_do_not_share_a_data_folder() {
 
 #[test]
 fn a_user_without_privileges_is_told_what_is_missing() {
-    if !hearth_testkit::is_root() || std::process::Command::new("setpriv").arg("--version").output().is_err() {
-        println!("a_user_without_privileges_is_told_what_is_missing: skipped: needs root and setpriv to drop it");
+    if !hearth_testkit::is_root() || std::process::Command::new("setpriv").arg("--version").output().is_err()
+    {
+        println!(
+            "a_user_without_privileges_is_told_what_is_missing: skipped: needs root and setpriv to drop it"
+        );
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -95,13 +121,20 @@ fn a_user_without_privileges_is_told_what_is_missing() {
     assert!(open.is_ok_and(|status| status.success()));
     let run = |arguments: &[&str]| {
         let output = std::process::Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+            .args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--inh-caps=-all",
+                "--bounding-set=-all",
+            ])
             .arg(&copy)
             .args(arguments)
             .current_dir("/")
             .output()
             .expect("setpriv starts");
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(!output.status.success(), "{arguments:?} worked without privileges:\n{text}");
         assert!(!text.contains("panicked"), "{arguments:?}:\n{text}");
         text

@@ -11,8 +11,10 @@ use hearth_testkit::{Workload, shares};
 
 /// Runs `hearth record` and returns what it printed; fails the test with it if it fails.
 fn record(arguments: &[&str], command: &[&str]) -> String {
-    let output = hearth().arg("record").args(arguments).arg("--").args(command).output().expect("the binary starts");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output =
+        hearth().arg("record").args(arguments).arg("--").args(command).output().expect("the binary starts");
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {text}");
     text
 }
@@ -47,9 +49,17 @@ fn a_c_program_shows_its_chains_at_its_shares() {
         assert!((found[function] - want).abs() < 0.03, "{function}: {found:?}");
     }
     assert!(printed.contains("hearth_spin"), "no top functions in\n{printed}");
-    assert!(printed.contains(&format!("{} samples", total(&text))), "folded total {} is not in\n{printed}", total(&text));
+    assert!(
+        printed.contains(&format!("{} samples", total(&text))),
+        "folded total {} is not in\n{printed}",
+        total(&text)
+    );
 
-    let profile = hearth_codec::pprof::decode(&fs::read(&pprof).expect("the pprof file")).expect("a valid pprof file");
+    let profile = hearth_codec::pprof::decode(
+        &fs::read(&pprof).expect("the pprof file"),
+        &hearth_codec::Limits::default(),
+    )
+    .expect("a valid pprof file");
     let counts: i64 = profile.profiles().next().expect("a profile").total();
     assert_eq!(counts, total(&text), "pprof and folded disagree");
     assert!(read(Path::new(&svg)).contains("hearth_spin"), "the SVG has no frame of hearth_spin");
@@ -65,7 +75,8 @@ fn rust_names_are_demangled() {
     let program = workload.program().display().to_string();
     record(&["-F", "499", "-o", &folded.display().to_string()], &[&program, "2"]);
     let text = read(&folded);
-    let grinds = text.lines().filter(|line| line.contains("hearth_workload::Engine<") && line.contains("::grind"));
+    let grinds =
+        text.lines().filter(|line| line.contains("hearth_workload::Engine<") && line.contains("::grind"));
     let weight: i64 = grinds.filter_map(|line| line.rsplit_once(' ')?.1.parse::<i64>().ok()).sum();
     assert!(weight * 10 > total(&text) * 8, "grind has {weight} of {} in\n{text}", total(&text));
     assert!(!text.contains("_ZN") && !text.contains("17h"), "mangled names in\n{text}");
@@ -81,12 +92,16 @@ fn kernel_frames_stand_above_user_frames() {
     let dd = ["dd", "if=/dev/zero", "of=/dev/null", "bs=64k", "count=400000"];
     record(&["-F", "499", "-o", &folded.display().to_string()], &dd);
     let text = read(&folded);
-    let in_kernel = |frame: &str| frame.contains("read_zero") || frame.contains("read_iter_zero") || frame.contains("clear_user");
+    let in_kernel = |frame: &str| {
+        frame.contains("read_zero") || frame.contains("read_iter_zero") || frame.contains("clear_user")
+    };
     let deep: Vec<&str> = text.lines().filter(|line| line.split(';').any(in_kernel)).collect();
     assert!(!deep.is_empty(), "no kernel frame of /dev/zero in\n{text}");
     for line in deep {
         let frames: Vec<&str> = line.split(';').collect();
-        let user = frames.iter().position(|frame| frame.contains("read") && !in_kernel(frame) || frame.contains("libc"));
+        let user = frames
+            .iter()
+            .position(|frame| frame.contains("read") && !in_kernel(frame) || frame.contains("libc"));
         let kernel = frames.iter().position(|frame| in_kernel(frame));
         assert!(user < kernel, "kernel frames are not above user frames in {line}");
     }
@@ -101,7 +116,12 @@ fn a_running_process_and_the_whole_host_can_be_recorded() {
     let child = hearth_testkit::Child::spawn(&mut workload.command(30));
     let folded = workload.folder().join("out.folded").display().to_string();
     for target in [vec!["-p".to_owned(), child.id().to_string()], vec!["-a".to_owned()]] {
-        let output = hearth().arg("record").args(&target).args(["--duration", "2s", "-o", &folded]).output().expect("runs");
+        let output = hearth()
+            .arg("record")
+            .args(&target)
+            .args(["--duration", "2s", "-o", &folded])
+            .output()
+            .expect("runs");
         assert!(output.status.success(), "{target:?}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(read(Path::new(&folded)).contains("hearth_outer;hearth_a;hearth_spin"), "{target:?}");
     }

@@ -49,7 +49,8 @@ fn a_service_appears_with_its_flame_graph() {
         "profileTypeID": CPU, "labelSelector": "{}", "start": to - 600_000, "end": to, "maxNodes": 16,
     });
     let total = number(&server.query("SelectMergeStacktraces", &request)["flamegraph"]["total"]);
-    let series = server.json(&format!("/api/v1/series?q=%7B%7D&type={CPU}&from={}&to={to}&step=5000&by=", to - 600_000));
+    let series = server
+        .json(&format!("/api/v1/series?q=%7B%7D&type={CPU}&from={}&to={to}&step=5000&by=", to - 600_000));
     let sum: f64 = series["series"]
         .as_array()
         .into_iter()
@@ -74,7 +75,13 @@ fn data_made_under_sudo_belongs_to_the_invoking_user() {
     let data = folder.path().join("data");
     let address = format!("127.0.0.1:{}", hearth_testkit::free_port());
     let mut command = common::hearth();
-    command.arg("up").arg("--data").arg(&data).args(["--listen", &address]).env("SUDO_UID", "1234").env("SUDO_GID", "1234");
+    command
+        .arg("up")
+        .arg("--data")
+        .arg(&data)
+        .args(["--listen", &address])
+        .env("SUDO_UID", "1234")
+        .env("SUDO_GID", "1234");
     let mut child = Child::spawn(&mut command);
     let ready = wait_until(Duration::from_secs(60), || hearth_testkit::get(&address, "/ready").ok());
     assert!(ready.is_some(), "{}", child.log());
@@ -98,7 +105,10 @@ fn a_person_finds_the_function_in_the_browser() {
         return;
     }
     if !ui.join("node_modules/playwright-core").exists() {
-        let installed = Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&ui).status();
+        let installed = Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&ui)
+            .status();
         assert!(installed.is_ok_and(|status| status.success()), "npm ci failed in ui/");
     }
     let workload = Workload::shares_in_c(SERVICE);
@@ -114,6 +124,7 @@ fn a_person_finds_the_function_in_the_browser() {
         .env("HEARTH_FUNCTION", "hearth_spin")
         .output()
         .expect("node starts");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}\n{}", server.child.log());
 }
