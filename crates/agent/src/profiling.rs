@@ -4,7 +4,7 @@ mod settings;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use hearth_collector::{
@@ -136,15 +136,13 @@ impl Reporter {
     }
 
     async fn run(self, mut stopped: watch::Receiver<bool>) {
-        loop {
-            let stop = tokio::select! {
-                () = tokio::time::sleep(self.interval()) => false,
-                // The sender is dropped only after it has sent.
-                _ = stopped.changed() => true,
-            };
-            self.report().await;
-            if stop {
-                break;
+        let mut stop = false;
+        while !stop {
+            stop = self.sleep(self.until_boundary(SystemTime::now()), &mut stopped).await;
+            let collection = self.collect().await;
+            stop = stop || self.sleep(self.jitter(), &mut stopped).await;
+            if let Some(collection) = collection {
+                self.hand_over(collection).await;
             }
         }
         // Stopping the sampler joins its threads.
@@ -154,25 +152,42 @@ impl Reporter {
         }
     }
 
-    /// `reporter_interval`, longer or shorter by up to `reporter_jitter` of it, so that agents started
-    /// together do not report together.
-    fn interval(&self) -> Duration {
+    /// Sleeps; true if it was told to stop meanwhile.
+    async fn sleep(&self, duration: Duration, stopped: &mut watch::Receiver<bool>) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => false,
+            // The sender is dropped only after it has sent.
+            _ = stopped.changed() => true,
+        }
+    }
+
+    /// Time to the next multiple of `reporter_interval` since the Unix epoch. Collections end there, so
+    /// that each lies in one slot of a store that keeps time in slots, and series have no beat.
+    fn until_boundary(&self, now: SystemTime) -> Duration {
+        let interval = self.settings.reporter_interval.max(Duration::from_millis(10));
+        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let past = since_epoch.as_nanos() % interval.as_nanos();
+        interval - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
+    }
+
+    /// How long a collection waits before it is sent: up to `reporter_jitter` of the interval, so that
+    /// many agents do not send at once.
+    fn jitter(&self) -> Duration {
         let bits = RandomState::new().hash_one(0u8) >> 11;
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit an f64 exactly")]
         let random = bits as f64 / (1u64 << 53) as f64;
-        let factor = 1.0 + self.settings.reporter_jitter * (2.0 * random - 1.0);
-        self.settings.reporter_interval.mul_f64(factor.max(0.0)).max(Duration::from_millis(10))
+        self.settings.reporter_interval.mul_f64((self.settings.reporter_jitter * random).clamp(0.0, 1.0))
     }
 
-    async fn report(&self) {
+    async fn collect(&self) -> Option<Collection> {
         let source = Arc::clone(&self.source);
-        let collection = match tokio::task::spawn_blocking(move || source.collect()).await {
-            Ok(collection) => collection,
-            Err(error) => {
-                tracing::error!(error = error.to_string(), "Samples could not be collected");
-                return;
-            }
-        };
+        let collected = tokio::task::spawn_blocking(move || source.collect()).await;
+        collected
+            .inspect_err(|error| tracing::error!(error = error.to_string(), "Samples could not be collected"))
+            .ok()
+    }
+
+    async fn hand_over(&self, collection: Collection) {
         self.report_lost(&collection.lost);
         let mut batch = collection.batch;
         let records = batch.sample_count() as u64;

@@ -151,9 +151,13 @@ impl<'a> Builder<'a> {
             Some(known) => known.clone(),
             None => {
                 let facts = self.table.get(id);
-                let path = facts.as_ref().map_or("[unknown]", |facts| facts.path.as_str());
+                let waiting = self.table.waiting_name(id).filter(|name| !name.is_empty());
+                let path = facts.as_ref().map(|facts| facts.path.as_str()).or(waiting.as_deref());
                 let object = facts.as_ref().and_then(|facts| facts.object.as_ref());
-                let mapping = self.mapping(path, object.and_then(|object| object.build_id.as_deref()));
+                let mapping = self.mapping(
+                    path.unwrap_or("[unknown]"),
+                    object.and_then(|object| object.build_id.as_deref()),
+                );
                 self.files.insert(id, (facts.clone(), mapping));
                 (facts, mapping)
             }

@@ -94,6 +94,8 @@ struct Slot {
 #[derive(Debug, Default)]
 struct Table {
     slots: HashMap<u32, Slot>,
+    /// Names of files that wait to be read.
+    waiting: HashMap<u32, String>,
     pending: usize,
     uses: u64,
 }
@@ -128,10 +130,17 @@ impl FileTable {
     pub(crate) fn ask(&self, job: Job) {
         let jobs = lock(&self.jobs);
         let Some(sender) = jobs.as_ref() else { return };
-        lock(&self.table).pending += 1;
+        let mut table = lock(&self.table);
+        table.pending += 1;
+        table.waiting.insert(job.id, job.name.clone());
         if sender.send(job).is_err() {
-            lock(&self.table).pending -= 1;
+            table.pending -= 1;
         }
+    }
+
+    /// The name of a file that waits to be read.
+    pub(crate) fn waiting_name(&self, id: u32) -> Option<String> {
+        lock(&self.table).waiting.get(&id).cloned()
     }
 
     /// Lets both threads end when their queues are empty.
@@ -175,6 +184,7 @@ impl FileTable {
             }
             let mut table = lock(&self.table);
             table.pending -= 1;
+            table.waiting.remove(&job.id);
             if table.pending == 0 {
                 self.idle.notify_all();
                 drop(table);

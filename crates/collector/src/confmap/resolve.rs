@@ -196,8 +196,10 @@ impl Resolver<'_> {
             Value::Map(map) => Ok(split_paths(map)),
             other => {
                 let hint = retrieved.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+                // Which of several sources it was; inline text speaks for itself.
+                let source = if location.scheme == "yaml" { String::new() } else { format!(" (in {uri})") };
                 Err(ResolveError(format!(
-                    "retrieved value (type={}) cannot be used as a Conf{hint}",
+                    "retrieved value (type={}) cannot be used as a Conf{hint}{source}",
                     other.type_name()
                 )))
             }

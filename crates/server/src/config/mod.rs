@@ -16,6 +16,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_store::{Owner, SyncPolicy};
+
 use crate::relabel::{DefaultRules, Rule, with_defaults};
 use settings::{Given, SETTINGS, Setting};
 use yaml::{Node, Value};
@@ -48,6 +50,8 @@ pub struct Config {
     pub listen_port: u16,
     /// Where the data is kept.
     pub data_dir: PathBuf,
+    /// When the write-ahead log is forced to the disk. Default: before every acknowledgement.
+    pub wal_sync: SyncPolicy,
     /// Whether tenants are told apart by `X-Scope-OrgID`.
     pub multitenancy: bool,
     /// Serves the UI from this directory rather than the built-in one.
@@ -134,6 +138,7 @@ impl Default for Config {
             listen_host: "0.0.0.0".to_owned(),
             listen_port: 4040,
             data_dir: PathBuf::from("hearth-data"),
+            wal_sync: SyncPolicy::Always,
             multitenancy: false,
             ui_dir: None,
             read_timeout: Duration::from_secs(30),
@@ -221,9 +226,11 @@ impl Config {
         )
     }
 
-    /// How the store is opened.
+    /// How the store is opened. What root writes under `sudo` belongs to the user who called it.
     pub fn store_options(&self) -> hearth_store::Options {
         hearth_store::Options {
+            sync: self.wal_sync,
+            owner: invoking_user(|name| std::env::var(name).ok()),
             retention: (!self.retention.is_zero()).then_some(self.retention),
             ..hearth_store::Options::new(self.data_dir.clone())
         }
@@ -281,6 +288,12 @@ impl Config {
     fn finish(&mut self) {
         self.limits.rules = with_defaults(self.limits.default_rules, self.limits.configured_rules.clone());
     }
+}
+
+/// The user who called `sudo`, as `sudo` says in the environment.
+fn invoking_user(variable: impl Fn(&str) -> Option<String>) -> Option<Owner> {
+    let id = |name| variable(name)?.parse().ok();
+    Some(Owner { uid: id("SUDO_UID")?, gid: id("SUDO_GID")? })
 }
 
 /// A flag as given.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hearth_store::SyncPolicy;
+
 use super::rules::rules_from;
 use super::yaml::{self, Node};
 use super::{Config, yaml::Value as YamlValue};
@@ -96,6 +98,8 @@ settings! {
         |config, value: Text| (config.listen_host, config.listen_port) = host_and_port(&value)?;
     "data" "" Kind::Text, "directory for the data; default ./hearth-data",
         |config, value: Text| config.data_dir = not_empty(value)?.into();
+    "wal-sync" "" Kind::Text, "when an acknowledged write is on the disk: always (default), a duration such as 5ms, or off",
+        |config, value: Text| config.wal_sync = sync_policy(&value)?;
     "ui-dir" "" Kind::Text, "serve the UI from this directory",
         |config, value: Text| config.ui_dir = Some(not_empty(value)?.into());
     "config.file" "" Kind::Text, "YAML file to read first",
@@ -385,6 +389,21 @@ fn text_list(node: &Node) -> Result<Vec<String>, String> {
         _ => Err(format!("line {}: is {}; expected a text", item.line, item.kind())),
     };
     items.iter().map(text).collect()
+}
+
+/// Reads `always`, `off` or the longest time between two syncs.
+fn sync_policy(text: &str) -> Result<SyncPolicy, String> {
+    const LONGEST: Duration = Duration::from_secs(10);
+    match text {
+        "always" => Ok(SyncPolicy::Always),
+        "off" => Ok(SyncPolicy::Off),
+        _ => duration(text)
+            .filter(|interval| (Duration::from_millis(1)..=LONGEST).contains(interval))
+            .map(SyncPolicy::Interval)
+            .ok_or_else(|| {
+                format!("{text:?} is out of range; expected always, off or a duration of 1ms to 10s")
+            }),
+    }
 }
 
 /// Reads Prometheus' durations: `31d`, `1h30m`, `500ms`, `0`.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn args(args: &[&str]) -> Result<Config, ConfigError> {
@@ -115,4 +117,39 @@ fn durations_are_read_as_in_prometheus() {
     let rules = r#"[{"action": "drop", "source_labels": ["pod"], "regex": "x"}]"#;
     let config = args(&[&format!("-distributor.ingestion-relabeling-rules={rules}")]).unwrap();
     assert_eq!(config.limits.configured_rules.len(), 1);
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_log_is_forced_to_the_disk_as_asked() {
+    use hearth_store::SyncPolicy;
+    let cases = [
+        ("always", Some(SyncPolicy::Always)),
+        ("off",    Some(SyncPolicy::Off)),
+        ("5ms",    Some(SyncPolicy::Interval(Duration::from_millis(5)))),
+        ("0",      None),
+        ("11s",    None),
+        ("often",  None),
+    ];
+    for (text, want) in cases {
+        let config = args(&["--wal-sync", text]);
+        assert_eq!(config.as_ref().ok().map(|config| config.wal_sync), want, "{text}");
+        assert!(want.is_some() || config.is_err_and(|error| error.to_string().contains(text)), "{text}");
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn files_belong_to_the_user_who_called_sudo() {
+    use hearth_store::Owner;
+    let cases = [
+        (Some("1000"), Some("100"), Some(Owner { uid: 1000, gid: 100 })),
+        (Some("1000"), None,        None),
+        (Some("x"),    Some("100"), None),
+        (None,         None,        None),
+    ];
+    for (uid, gid, want) in cases {
+        let variable = |name: &str| if name == "SUDO_UID" { uid } else { gid }.map(str::to_owned);
+        assert_eq!(super::invoking_user(variable), want);
+    }
 }

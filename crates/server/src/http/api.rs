@@ -297,7 +297,8 @@ fn status(asked: &Asked<'_>) -> Result<Answer, RpcError> {
         .hosts_of(tenant)
         .into_iter()
         // Losses happen at the agent, and OTLP has no place to report them: none is known here.
-        .map(|(host, seen)| json!({"host": host, "last_seen_ms": seen.last_seen_ms, "samples": seen.samples, "lost": 0}))
+        // OTLP does not carry what an agent lost, and "0" would be a claim.
+        .map(|(host, seen)| json!({"host": host, "last_seen_ms": seen.last_seen_ms, "samples": seen.samples, "lost": null}))
         .collect();
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
