@@ -7,14 +7,13 @@ use std::process::ExitCode;
 use clap::Args;
 use hearth_sampler::{Check, CheckStatus, doctor};
 
-const LONG_ABOUT: &str = "\
+const AFTER_HELP: &str = "\
 Checks everything that sampling depends on: the kernel, its settings and the privileges of this process. Loads the \
 BPF programs for a moment, changes nothing.
 
 Run it the way the agent will run: as the same user, in the same container. The exit status is 0 if sampling is \
-possible, even if something is degraded, and 1 if it is not.";
+possible, even if something is degraded, and 1 if it is not.
 
-const AFTER_HELP: &str = "\
 Examples:
   sudo hearth doctor                 with all privileges
   hearth doctor                      as this user
@@ -22,7 +21,7 @@ Examples:
 
 /// Arguments of `hearth doctor`.
 #[derive(Args, Debug)]
-#[command(long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]

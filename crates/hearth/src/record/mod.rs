@@ -27,15 +27,19 @@ use output::Output;
 use recording::Recording;
 use watch::Ending;
 
-const LONG_ABOUT: &str = "\
-Samples a command, running processes or the whole host, prints the functions that used most CPU time and writes \
-what was sampled to files.
-
-A command is recorded from its first instruction to its end, with all its children; its exit status becomes that \
-of hearth record. Ctrl-C ends a recording early; it is printed and written all the same. Needs root, or the \
-capabilities that `hearth doctor` lists.";
+const USAGE: &str = "\
+hearth record [OPTIONS] -- CMD [ARG]...
+       hearth record [OPTIONS] -p PID
+       hearth record [OPTIONS] -a";
 
 const AFTER_HELP: &str = "\
+Prints the functions that used most CPU time and writes what was sampled to files. Functions are sorted by self, the \
+time in their own code; total adds what they called.
+
+A command is recorded from its first instruction to its end, with all its children; its exit status becomes that \
+of hearth record, and the report goes to standard error. Ctrl-C ends a recording early; it is printed and written \
+all the same. Needs root, or the capabilities that `hearth doctor` lists.
+
 Files, by extension:
   .svg     flame graph for any browser: hover, click to zoom, / to search
   .pb.gz   pprof, for `go tool pprof` and Pyroscope
@@ -50,7 +54,7 @@ Examples:
 
 /// Arguments of `hearth record`.
 #[derive(Args, Debug)]
-#[command(long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(override_usage = USAGE, after_help = AFTER_HELP)]
 pub(crate) struct RecordArgs {
     /// Process to record, with the children it starts from now on; repeated or separated by commas
     #[arg(short, long, value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
