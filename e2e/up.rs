@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{CPU, Server, can_sample, far_future_ms, now_ms, number};
+use common::{CPU, Server, can_sample, far_future_ms, now_ms};
 use hearth_testkit::{Child, Workload, wait_until};
 
 const SERVICE: &str = "hearth-known-shares";
@@ -42,13 +42,18 @@ fn a_service_appears_with_its_flame_graph() {
     assert!(values.iter().any(|(name, value)| name == "hearth_spin" && *value > 0), "{values:?}");
     assert!(values.iter().any(|(name, _)| name == "hearth_outer"), "{values:?}");
 
-    // The same weight whichever way it is asked for. One slot is left out at the young end, where
-    // rows are still arriving.
-    let to = (now_ms() - 5_000) / 5_000 * 5_000;
-    let request = serde_json::json!({
-        "profileTypeID": CPU, "labelSelector": "{}", "start": to - 600_000, "end": to, "maxNodes": 16,
+    // The same weight whichever way it is asked for, over slots into which nothing arrives any more.
+    let settled = wait_until(Duration::from_secs(60), || {
+        let to = (now_ms() - 10_000) / 5_000 * 5_000;
+        let request = serde_json::json!({
+            "profileTypeID": CPU, "labelSelector": "{}", "start": to - 600_000, "end": to - 1, "maxNodes": 16,
+        });
+        let answer = server.query("SelectMergeStacktraces", &request);
+        // Protojson leaves out what is zero.
+        let total = answer["flamegraph"]["total"].as_str()?.parse::<i64>().ok()?;
+        (total > 0).then_some((to, total))
     });
-    let total = number(&server.query("SelectMergeStacktraces", &request)["flamegraph"]["total"]);
+    let (to, total) = settled.expect("samples older than ten seconds");
     let series = server
         .json(&format!("/api/v1/series?q=%7B%7D&type={CPU}&from={}&to={to}&step=5000&by=", to - 600_000));
     let sum: f64 = series["series"]

@@ -17,16 +17,19 @@ use hearth_server::{Config, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-const LONG_ABOUT: &str = "\
-Samples every process of this host, keeps the profiles on disk and shows them in a browser.
-
+const AFTER_HELP: &str = "\
 Needs root, or the capabilities that `hearth doctor` lists. Stops on Ctrl-C; what was sampled stays in the data \
 folder and is there again after the next start. The same port takes OTLP profiles of other agents and answers \
-Pyroscope's query API.";
+Pyroscope's query API.
+
+Examples:
+  sudo hearth up
+  sudo hearth up --listen 0.0.0.0:4040 --data /var/lib/hearth
+  sudo hearth up --samples-per-second 20 --agent-config extra.yaml";
 
 /// Arguments of `hearth up`.
 #[derive(Args)]
-#[command(long_about = LONG_ABOUT)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct UpArgs {
     /// Folder where profiles are kept; made if absent
     #[arg(long, value_name = "DIR", default_value = "./hearth-data")]
@@ -53,7 +56,11 @@ pub(crate) struct UpArgs {
 pub(crate) fn run(arguments: UpArgs) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     // Fails only if logging is set up already, which is as good.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -119,7 +119,7 @@ fn sources_that_are_no_maps_are_refused() {
         ("/nope.yaml",   "cannot retrieve the configuration: unable to read the file file:/nope.yaml: open /nope.yaml: no such file or directory"),
         ("ftp:x",        r#"unsupported scheme on URI "ftp:x""#),
         ("LL:\\test",    r#"unsupported scheme on URI "LL:\\test""#),
-        ("file:text",    "retrieved value (type=string) cannot be used as a Conf"),
+        ("file:text",    "retrieved value (type=string) cannot be used as a Conf (in file:text)"),
         ("yaml:[1]",     "retrieved value (type=[]interface {}) cannot be used as a Conf"),
     ];
     for (location, want) in cases {
