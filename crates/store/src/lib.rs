@@ -78,7 +78,7 @@ pub struct Store {
 struct Running {
     /// In the order in which they are stopped.
     threads: [JoinHandle<()>; 3],
-    _lock: File,
+    lock: File,
 }
 
 impl Store {
@@ -122,7 +122,7 @@ impl Store {
             spawn("store-commit", move || commit.run(&commit_jobs))?,
             spawn("store-compact", move || compact::run(&compact, &compact_jobs))?,
         ];
-        let running = Mutex::new(Some(Running { threads, _lock: lock }));
+        let running = Mutex::new(Some(Running { threads, lock }));
         Ok(Arc::new(Self { shared, committer, flusher, closed: AtomicBool::new(false), running }))
     }
 
@@ -248,7 +248,7 @@ impl Store {
         self.closed.store(true, Ordering::Release);
         self.shared.stopping.store(true, Ordering::Relaxed);
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { threads: [flush, commit, compact], _lock }) = running else { return };
+        let Some(Running { threads: [flush, commit, compact], lock }) = running else { return };
         // A thread that is gone already needs no message. The flusher asks the committer, so it
         // goes first.
         let _ = self.flusher.send(FlushJob::Stop);
@@ -257,6 +257,10 @@ impl Store {
         let _ = self.shared.compactor.send(CompactJob::Stop);
         if [stopped, commit.join(), compact.join()].iter().any(Result::is_err) {
             tracing::error!("a thread of the store panicked; what was acknowledged is in the log");
+        }
+        // Closing would do, were it not for processes just being started, which have a copy still.
+        if let Err(error) = lock.unlock() {
+            tracing::warn!("unlock {}: {error}", self.shared.files.root.display());
         }
     }
 
