@@ -238,8 +238,9 @@ mod tests {
     #[rustfmt::skip]
     fn segments_of_an_hour_are_merged_when_it_is_over_or_they_are_many() {
         let next = 2 * HOUR_MS + LATENESS_MS;
+        type Blocks<'a> = &'a [(i64, u8)];
         type Want<'a> = Option<(&'a [i64], u8)>;
-        let cases: [(&str, &[(i64, u8)], i64, Want<'_>); 8] = [
+        let cases: [(&str, Blocks<'_>, i64, Want<'_>); 8] = [
             ("few in a going hour",          &[(1, 0), (2, 0), (3, 0)],                 HOUR_MS, None),
             ("many in a going hour",         &[(1, 0), (2, 0), (3, 0), (4, 0)],         HOUR_MS, Some((&[1, 2, 3, 4], 1))),
             ("merged ones wait",             &[(1, 1), (2, 0), (3, 0), (4, 0)],         HOUR_MS, None),
