@@ -23,11 +23,10 @@ pub(crate) fn run() -> Result<(), String> {
 fn measure(samples_per_second: u32) -> Result<(), String> {
     let own = std::process::id();
     let before = usage(own);
-    let start = Instant::now();
-    let settings = Settings { samples_per_second, target: Target::Host, ..Settings::default() };
+    let settings = Settings { samples_per_second, target: Target::Host };
     let sampler = Sampler::start(settings).map_err(|error| error.to_string())?;
     std::thread::sleep(Duration::from_secs(2));
-    let first = sampler.collect();
+    sampler.collect();
     let started = usage(own);
 
     let mut samples = 0;
@@ -42,19 +41,20 @@ fn measure(samples_per_second: u32) -> Result<(), String> {
     }
     let (status, after) = (sampler.status(), usage(own));
     let runs = (status.bpf_run_count - kernel_before.bpf_run_count).max(1);
-    let in_kernel_ns = (status.bpf_run_time_ns - kernel_before.bpf_run_time_ns) as f64 / runs as f64;
+    let in_kernel = (status.bpf_run_time - kernel_before.bpf_run_time).as_secs_f64() / runs as f64;
     let cpu_ms = (after.cpu_seconds - cpu_before) * 1e3;
 
     let name = |what: &str| format!("{samples_per_second} Hz: {what}");
     figure(&name("samples"), samples as f64, "samples");
     figure(&name("lost"), lost as f64, "samples");
-    figure(&name("BPF run time per sample"), in_kernel_ns / 1e3, "µs");
+    figure(&name("BPF run time per sample"), in_kernel * 1e6, "µs");
     figure(&name("agent CPU per 1,000 samples"), cpu_ms / (samples.max(1) as f64 / 1e3), "ms");
     figure(&name("RSS"), after.rss_bytes as f64 / 1e6, "MB");
     figure(&name("RSS, anonymous part"), after.anonymous_bytes as f64 / 1e6, "MB");
-    figure(&name("BPF map memory"), status.map_memory_bytes as f64 / 1e6, "MB");
-    figure(&name("start to first sample"), status.first_sample_after_ms.unwrap_or(0) as f64, "ms");
+    figure(&name("BPF map memory"), status.map_bytes as f64 / 1e6, "MB");
+    figure(&name("symbols held"), status.symbol_bytes as f64 / 1e6, "MB");
+    let first_sample = status.start_to_first_sample.unwrap_or_default();
+    figure(&name("start to first sample"), first_sample.as_secs_f64() * 1e3, "ms");
     figure(&name("CPU of start-up and first 2 s"), (started.cpu_seconds - before.cpu_seconds) * 1e3, "ms");
-    drop((first, start));
     Ok(())
 }

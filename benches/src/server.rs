@@ -77,15 +77,19 @@ fn ingest(address: &str, pid: u32) -> Result<u64, String> {
 fn freshness(address: &str) -> Result<(), String> {
     let mut latencies = Vec::new();
     for seed in 0..100 {
-        let body = hearth_codec::otlp::encode_request(&Generator::new(1_000 + seed, 1, 10).batch(now_nanos()));
+        let body =
+            hearth_codec::otlp::encode_request(&Generator::new(1_000 + seed, 1, 10).batch(now_nanos()));
         let total = || -> Option<f64> {
-            let path = format!("/api/v1/overview?type={CPU_TYPE}&from=0&to={}", now_nanos() / 1_000_000 + 60_000);
+            let path =
+                format!("/api/v1/overview?type={CPU_TYPE}&from=0&to={}", now_nanos() / 1_000_000 + 60_000);
             get_json(address, &path).ok()?["total"].as_f64()
         };
         let before = total().ok_or("the overview has no total")?;
         let start = Instant::now();
-        post(address, "/v1development/profiles", "application/x-protobuf", &body).map_err(|error| error.to_string())?;
-        wait_until(Duration::from_secs(10), || (total()? > before).then_some(())).ok_or("a push never became visible")?;
+        post(address, "/v1development/profiles", "application/x-protobuf", &body)
+            .map_err(|error| error.to_string())?;
+        wait_until(Duration::from_secs(10), || (total()? > before).then_some(()))
+            .ok_or("a push never became visible")?;
         latencies.push(start.elapsed().as_secs_f64() * 1e3);
     }
     figure("push to queryable (push and query), p50", quantile(&mut latencies, 0.5), "ms");

@@ -14,7 +14,8 @@ pub(crate) fn run() -> Result<(), String> {
     for file in ["index.html", "assets/app.js", "assets/app.css"] {
         let bytes = std::fs::read(dist.join(file)).map_err(|error| format!("ui/dist/{file}: {error}"))?;
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        let packed = encoder.write_all(&bytes).and_then(|()| encoder.finish()).map_err(|error| error.to_string())?;
+        let packed =
+            encoder.write_all(&bytes).and_then(|()| encoder.finish()).map_err(|error| error.to_string())?;
         figure(&format!("ui/dist/{file}, gzip"), packed.len() as f64 / 1e3, "kB");
         total += packed.len();
     }
