@@ -1,4 +1,4 @@
-//! Symbols of real files against what other tools read in them.
+//! Symbols of real files and corpora of names, against what other tools read in them.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test panics to fail and says what it skips")]
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use hearth_objfile::{ElfAddress, FileOffset, ObjectFile, ProcessAddress};
 use hearth_profile::FrameKind;
-use hearth_symbolize::{FrameSource, SymbolTable};
+use hearth_symbolize::{FrameSource, KernelSymbols, KernelSymbolsError, SymbolTable, demangle};
 use object::ReadCache;
 
 fn corpora() -> Option<PathBuf> {
@@ -192,4 +192,128 @@ fn enclosing_functions_are_those_llvm_names() {
         assert_eq!(name, enclosing, "{address:#x}");
     }
     assert!(rows.len() > 10);
+}
+
+#[test]
+fn the_running_kernel_is_understood() {
+    let Ok(text) = std::fs::read("/proc/kallsyms") else {
+        println!("skipped: no /proc/kallsyms");
+        return;
+    };
+    match KernelSymbols::parse(&text) {
+        Ok(symbols) => {
+            let text = String::from_utf8(text).unwrap();
+            let line = text.lines().find(|line| line.ends_with(" vfs_read")).unwrap();
+            let address = u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
+            assert_eq!(symbols.lookup(address + 1).unwrap().name, "vfs_read");
+            assert!(symbols.len() > 10_000);
+            assert!(symbols.memory_bytes() < 40 * symbols.len());
+        }
+        Err(error) => {
+            assert_eq!(error, KernelSymbolsError::Hidden);
+            println!("skipped: {error}");
+        }
+    }
+}
+
+/// The lines of a corpus file; none if the corpora are not here.
+fn corpus(name: &str) -> Option<Vec<String>> {
+    let path = corpora()?.join("demangle").join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text.lines().map(str::to_owned).collect()),
+        Err(error) => {
+            println!("skipped: {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+/// Cases of binutils' format: options, mangled, expected, and with `--no-params` expected without.
+fn libiberty_cases(name: &str) -> Vec<(String, String, String)> {
+    let Some(lines) = corpus(name) else { return Vec::new() };
+    let mut lines = lines.into_iter().filter(|line| !line.starts_with('#'));
+    let mut cases = Vec::new();
+    while let (Some(options), Some(mangled), Some(mut expected)) = (lines.next(), lines.next(), lines.next())
+    {
+        if options.contains("--no-params") {
+            expected = lines.next().unwrap_or_default();
+        }
+        cases.push((options, mangled, expected));
+    }
+    cases
+}
+
+/// Fails if a name is shown differently from `expected`, except where it is known and told why.
+fn check_corpus(cases: &[(String, String)], known: &[(&str, &str)]) {
+    let mut differences = Vec::new();
+    for (mangled, expected) in cases {
+        let shown = demangle(mangled).name;
+        let is_known = known.iter().any(|(name, _)| name == mangled);
+        if (shown == *expected) == is_known {
+            differences.push(format!("{mangled}\n  {expected}\n  {shown}"));
+        }
+    }
+    assert_eq!(differences.len(), 0, "of {}\n{}", cases.len(), differences.join("\n"));
+}
+
+const NOT_ESCAPED: &str = "letters of all scripts are shown, not escaped";
+
+#[test]
+fn binutils_rust_names_are_read_as_binutils_reads_them() {
+    let cases: Vec<_> = libiberty_cases("rust-demangle-expected")
+        .into_iter()
+        .map(|(_, mangled, expected)| (mangled, expected))
+        // The corpus names this one twice: with the hash as C++, without it as Rust.
+        .filter(|(_, expected)| expected != "main::main::he714a2e23ed7db23")
+        .collect();
+    check_corpus(&cases, &[("_RMCs4fqI2P2rA04_13const_genericINtB0_4CharKc2202_E", NOT_ESCAPED)]);
+}
+
+#[test]
+fn llvm_rust_names_are_read_as_llvm_reads_them() {
+    let Some(lines) = corpus("rust.test") else { return };
+    let mut cases = Vec::new();
+    let mut expected = None;
+    for line in lines {
+        if let Some(name) = line.strip_prefix("CHECK:") {
+            expected = Some(name.trim().to_owned());
+        } else if let Some(expected) = expected.take() {
+            // Where LLVM gives up because a name breaks a rule, our demangler may be more lenient.
+            cases.push((line.trim().to_owned(), expected));
+        }
+    }
+    cases.retain(|(mangled, expected)| mangled != expected);
+    let many_lifetimes = "_RIC7bindersFGs_RLt_RLs_RLr_RLq_RLp_RLo_RLn_RLm_RLl_RLk_RLj_RLi_RLh_RLg_RLf_RLe_RLd_RLc_RLb_RLa_RL9_RL8_RL7_RL6_RL5_RL4_RL3_RL2_RL1_RL0_uEuE";
+    let known = [
+        ("_RIC4charKc1f40d_E", NOT_ESCAPED),
+        ("_RC3dot.llvm.1234", "suffixes of clones are cut off"),
+        ("_RC3dotC5crate.llvm.6789", "suffixes of clones are cut off"),
+        ("_RIC5traitFG_DG_EL0_EuE", "one more space"),
+        (many_lifetimes, "the 27th lifetime has another name"),
+    ];
+    check_corpus(&cases, &known);
+}
+
+#[test]
+fn binutils_cpp_names_are_read_as_binutils_reads_them_without_parameters() {
+    let cases: Vec<_> = libiberty_cases("demangle-expected")
+        .into_iter()
+        .filter(|(options, mangled, _)| options.contains("--no-params") && mangled.starts_with("_Z"))
+        .map(|(_, mangled, expected)| (mangled, expected))
+        .collect();
+    let not_read = "the demangler does not know this construct";
+    let known = [
+        (
+            "_Z1fILi1ELc120EEv1AIXplT_cviLd810000000000000000703DAD7A370C5EEE",
+            "types of literals are left out",
+        ),
+        ("_ZN1KIXadL_ZN1S1mEiEEE1fEv", "a function as a template argument keeps its parameters"),
+        ("_ZN1AcvT_IiEI1CEEv", not_read),
+        ("_Z3xxxDFyuVb", not_read),
+        (
+            "_ZN13PatternDriver23StringScalarDeleteValueC1ERKNS_25ConflateStringScalarValueERKNS_25AbstractStringScalarValueERKNS_12TemplateEnumINS_12pdcomplementELZNS_16complement_namesEELZNS_14COMPLEMENTENUMEEEE",
+            "a mangling of old compilers, against the standard",
+        ),
+    ];
+    check_corpus(&cases, &known);
 }

@@ -111,19 +111,3 @@ fn too_many_modules_are_refused() {
     let error = KernelSymbols::parse(text.as_bytes()).unwrap_err();
     assert_eq!(error.to_string(), "kallsyms has more than 4094 modules");
 }
-
-#[test]
-fn the_running_kernel_is_understood() {
-    let Ok(text) = std::fs::read("/proc/kallsyms") else { return };
-    match KernelSymbols::parse(&text) {
-        Ok(symbols) => {
-            let text = String::from_utf8(text).unwrap();
-            let line = text.lines().find(|line| line.ends_with(" vfs_read")).unwrap();
-            let address = u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
-            assert_eq!(symbols.lookup(address + 1).unwrap().name, "vfs_read");
-            assert!(symbols.len() > 10_000);
-            assert!(symbols.memory_bytes() < 40 * symbols.len());
-        }
-        Err(error) => assert_eq!(error, KernelSymbolsError::Hidden),
-    }
-}
