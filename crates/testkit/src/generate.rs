@@ -6,18 +6,28 @@ use hearth_profile::{
     ResourceProfiles, Sample, Scope, StackId, ValueType,
 };
 
+/// Distinct paths of one process. A day of a real service has some ten thousand; a few minutes of it
+/// meet a part of them again and again.
+const PATHS: u64 = 2_000;
+
 /// Makes batches as an agent would export them every few seconds.
 #[derive(Clone, Debug)]
 pub struct Generator {
     state: u64,
     processes: u32,
     stacks: u32,
+    /// By process, root-first numbers of functions.
+    paths: Vec<Vec<Vec<u64>>>,
 }
 
 impl Generator {
-    /// For a host with `processes` busy processes of `stacks` distinct stacks each per export.
+    /// For a host with `processes` busy processes of `stacks` samples each per export.
     pub fn new(seed: u64, processes: u32, stacks: u32) -> Self {
-        Self { state: seed | 1, processes, stacks }
+        let mut generator = Self { state: seed | 1, processes, stacks, paths: Vec::new() };
+        generator.paths = (0..u64::from(processes))
+            .map(|process| (0..PATHS).map(|_| generator.path(process)).collect())
+            .collect();
+        generator
     }
 
     /// Xorshift64*: good enough to spread, and the same everywhere.
@@ -26,6 +36,17 @@ impl Generator {
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;
         (self.state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound.max(1)
+    }
+
+    /// Few branches near the root, many near the leaf.
+    fn path(&mut self, process: u64) -> Vec<u64> {
+        let mut at = process;
+        (0..10 + self.next(20))
+            .map(|level| {
+                at = at.wrapping_mul(31).wrapping_add(self.next(1 + level / 3)) % 4_096;
+                at
+            })
+            .collect()
     }
 
     /// One export at `time_unix_nano`: on-CPU samples of every process at 97 Hz.
@@ -52,16 +73,13 @@ impl Generator {
     }
 
     fn sample(&mut self, dictionary: &mut Dictionary, process: u32) -> Sample {
-        let depth = 10 + self.next(20);
-        let mut stack = StackId::NONE;
-        let mut at = u64::from(process);
-        for level in 0..depth {
-            // Few branches near the root, many near the leaf.
-            let branch = self.next(1 + level / 3);
-            at = at.wrapping_mul(31).wrapping_add(branch) % 4_096;
-            let location = location(dictionary, process, at);
-            stack = dictionary.push(stack, location);
-        }
+        // The product of two even choices: low numbers are often chosen, high ones rarely.
+        let number = usize::try_from(self.next(PATHS) * self.next(PATHS) / PATHS).unwrap_or(0);
+        let path = &self.paths[process as usize][number];
+        let stack = path.iter().fold(StackId::NONE, |stack, &function| {
+            let location = location(dictionary, process, function);
+            dictionary.push(stack, location)
+        });
         Sample { stack, value: 1 + i64::try_from(self.next(4)).unwrap_or(0), ..Sample::default() }
     }
 }
