@@ -10,10 +10,11 @@ use std::process::ExitCode;
 
 use hearth_testkit::say;
 
+type Benchmark = fn() -> Result<(), String>;
+
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let all: [(&str, fn() -> Result<(), String>); 3] =
-        [("sampler", sampler::run), ("server", server::run), ("ui", ui::run)];
+    let all: [(&str, Benchmark); 3] = [("sampler", sampler::run), ("server", server::run), ("ui", ui::run)];
     if let Some(unknown) = wanted.iter().find(|name| all.iter().all(|(known, _)| known != name)) {
         say(&format!("no benchmark {unknown:?}; there are sampler, server and ui"));
         return ExitCode::FAILURE;

@@ -110,7 +110,8 @@ fn check_file(path: &Path, text: &str, problems: &mut Vec<String>) {
     }
     let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
     let (in_crates, name) = (parts.next().as_deref() == Some("crates"), parts.next().unwrap_or_default());
-    let in_source = in_crates && parts.next().as_deref() == Some("src");
+    let is_test = path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+    let in_source = in_crates && !is_test && parts.next().as_deref() == Some("src");
     let pure = LAYERS[..PURE_LAYERS].iter().any(|layer| layer.contains(&name.as_str()));
     let may_be_unsafe = name == "sampler" && shown.to_string().contains("/sys");
     for (index, line) in text.lines().enumerate() {
@@ -156,6 +157,7 @@ mod tests {
             ("crates/server/src/a.rs",  "use std::fs;",                         "does not say what it is for"),
             ("crates/profile/src/a.rs", "//! Doc.\n// std::fs is not used",     ""),
             ("crates/profile/src/a.rs", "//! Doc.\n#[cfg(test)]\nuse std::fs;", ""),
+            ("crates/profile/src/tests.rs", "//! Doc.\nuse std::fs;",           ""),
             ("crates/sampler/src/sys.rs", "//! Doc.\nlet x = unsafe { f() };",  ""),
         ];
         for (path, text, want) in cases {

@@ -1,3 +1,5 @@
+//! Flags and files as people write them, right and wrong.
+
 use std::time::Duration;
 
 use super::*;

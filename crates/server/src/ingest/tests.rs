@@ -1,3 +1,5 @@
+//! From profiles to series: labels, names, slots.
+
 use hearth_profile::{Function, Line, Location, ProfileType, ValueType};
 
 use super::*;
