@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use hearth_objfile::ElfAddress;
 use hearth_profile::{
     Attributes, Dictionary, FrameKind, Function, Line, Location, LocationId, Mapping, MappingId, Profile,
     ProfileBatch, ResourceProfiles, Scope, StackId, ValueType,
@@ -62,25 +63,60 @@ impl KernelNames {
     }
 }
 
+/// Functions of frames in files, kept from one window to the next: nine of ten frames come again, and
+/// demangling a name costs microseconds.
+#[derive(Debug, Default)]
+pub(crate) struct FrameNames {
+    frames: HashMap<(u32, u64), Arc<[SourceFrame]>, foldhash::fast::RandomState>,
+}
+
+impl FrameNames {
+    /// At about 200 bytes each, 3 MB. All are dropped when it is full: what is still hot is back soon.
+    const FRAMES_MAX: usize = 16_384;
+
+    /// The functions at `address` of file `id`, innermost first.
+    fn lookup(&mut self, id: u32, facts: &FileFacts, address: ElfAddress) -> Arc<[SourceFrame]> {
+        if let Some(known) = self.frames.get(&(id, address.0)) {
+            return Arc::clone(known);
+        }
+        let mut frames = Vec::new();
+        facts.frames(address, &mut frames);
+        let frames: Arc<[SourceFrame]> = frames.into();
+        // A file that could not be opened may be known later.
+        if facts.object.is_some() {
+            if self.frames.len() >= Self::FRAMES_MAX {
+                self.frames.clear();
+            }
+            self.frames.insert((id, address.0), Arc::clone(&frames));
+        }
+        frames
+    }
+}
+
+/// What is remembered between windows to name frames.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) kernel: KernelNames,
+    frames: FrameNames,
+}
+
 /// Builds one batch.
 pub(crate) struct Builder<'a> {
     dictionary: Dictionary,
     locations: HashMap<u64, LocationId, foldhash::fast::RandomState>,
     files: HashMap<u32, (Option<Arc<FileFacts>>, MappingId)>,
-    source: Vec<SourceFrame>,
     table: &'a FileTable,
-    kernel: &'a mut KernelNames,
+    names: &'a mut Names,
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(table: &'a FileTable, kernel: &'a mut KernelNames) -> Self {
+    pub(crate) fn new(table: &'a FileTable, names: &'a mut Names) -> Self {
         Self {
             dictionary: Dictionary::default(),
             locations: HashMap::default(),
             files: HashMap::new(),
-            source: Vec::new(),
             table,
-            kernel,
+            names,
         }
     }
 
@@ -163,17 +199,15 @@ impl<'a> Builder<'a> {
             }
         };
         let address = facts.as_ref().and_then(|facts| facts.elf_address(offset));
-        let mut source = std::mem::take(&mut self.source);
-        source.clear();
-        if let (Some(facts), Some(address)) = (&facts, address) {
-            facts.frames(address, &mut source);
-        }
+        let source = match (&facts, address) {
+            (Some(facts), Some(address)) => self.names.frames.lookup(id, facts, address),
+            _ => Arc::default(),
+        };
         let is_go =
             facts.as_ref().and_then(|facts| facts.object.as_ref()).is_some_and(|object| object.is_go());
         let native = if is_go { FrameKind::Go } else { FrameKind::Native };
         let kind = source.first().map(|frame| frame.kind).filter(|kind| *kind > FrameKind::Native);
         let lines = source.iter().map(|frame| self.line(frame)).collect();
-        self.source = source;
         // Without an ELF header, the offset in the file is the best address there is.
         let address = address.map_or(offset, |address| address.0);
         Location { mapping, address, lines, kind: kind.unwrap_or(native) }
@@ -193,7 +227,7 @@ impl<'a> Builder<'a> {
     /// with a name has none.
     fn kernel_location(&mut self, address: u64) -> Location {
         let kind = FrameKind::Kernel;
-        let Some((name, module)) = self.kernel.lookup(address) else {
+        let Some((name, module)) = self.names.kernel.lookup(address) else {
             let mapping = self.mapping(KERNEL, None);
             return Location { mapping, address, lines: Box::default(), kind };
         };

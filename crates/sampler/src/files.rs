@@ -33,7 +33,7 @@ use crate::sys;
 pub(crate) type FilesMap = BpfHashMap<MapData, FileKey, FileEntry>;
 
 /// Memory of symbol tables above which those least recently used are dropped.
-const SYMBOLS_BYTES_MAX: usize = 40 << 20;
+const SYMBOLS_BYTES_MAX: usize = 24 << 20;
 /// Files kept, well below the 8192 entries of the kernel side's map.
 const FILES_MAX: usize = 6144;
 /// Files that are open and wait to be read.

@@ -45,7 +45,7 @@ use hearth_profile::ProfileBatch;
 use hearth_unwind::StopReason;
 
 use crate::abi::Counter;
-use crate::collect::{Builder, KernelNames};
+use crate::collect::{Builder, Names};
 use crate::cpus::CpuTimers;
 use crate::files::FileTable;
 use crate::loader::Loaded;
@@ -100,7 +100,7 @@ pub struct Sampler {
     reported_lost: Mutex<Lost>,
     files: Arc<FileTable>,
     identifier: Arc<Identifier>,
-    kernel_names: Mutex<KernelNames>,
+    names: Mutex<Names>,
     threads: Vec<JoinHandle<()>>,
     level: FeatureLevel,
     degraded: Option<String>,
@@ -238,7 +238,7 @@ impl Sampler {
             reported_lost: Mutex::default(),
             files,
             identifier,
-            kernel_names: Mutex::default(),
+            names: Mutex::default(),
             threads: vec![ring_thread, open_thread, read_thread, identify_thread],
             level: loaded.level,
             degraded: loaded.degraded,
@@ -262,8 +262,8 @@ impl Sampler {
         self.files.wait(COLLECT_WAIT);
         self.identifier.wait(deadline.saturating_duration_since(Instant::now()));
         let identities = self.identifier.identities(&window.subjects);
-        let mut kernel_names = lock(&self.kernel_names);
-        let batch = Builder::new(&self.files, &mut kernel_names).build(&window, &identities, self.period_ns);
+        let mut names = lock(&self.names);
+        let batch = Builder::new(&self.files, &mut names).build(&window, &identities, self.period_ns);
         Collection { batch, samples: window.aggregate.samples(), lost: self.newly_lost() }
     }
 
@@ -309,7 +309,7 @@ impl Sampler {
             .map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
             .collect();
         let first = self.counters.first_sample_ns.load(Ordering::Relaxed);
-        let symbol_bytes = self.files.symbols_bytes() + lock(&self.kernel_names).memory_bytes();
+        let symbol_bytes = self.files.symbols_bytes() + lock(&self.names).kernel.memory_bytes();
         Status {
             samples,
             frames,

@@ -230,7 +230,8 @@ fn only_the_targets_and_their_children_are_sampled() {
     let Some(bystander) = compile("bystander", SHARES) else { return };
     let other = spawn(&mut Command::new(&bystander));
     // The shell is the target; what it starts later is sampled because the shell forked it.
-    let script = format!("read go; {} & child=$!; sleep 2; kill $child", binary.display());
+    // It ends by itself, since the shell may be killed first.
+    let script = format!("read go; timeout 4 {} & wait", binary.display());
     let mut command = Command::new("sh");
     command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut shell = Running(command.spawn().unwrap());
