@@ -140,7 +140,10 @@ impl Reporter {
         while !stop {
             stop = self.sleep(self.until_boundary(SystemTime::now()), &mut stopped).await;
             let collection = self.collect().await;
-            stop = stop || self.sleep(self.jitter(), &mut stopped).await;
+            if !stop {
+                // A stop meanwhile ends the next sleep at once, so that one more collection follows.
+                self.sleep(self.jitter(), &mut stopped).await;
+            }
             if let Some(collection) = collection {
                 self.hand_over(collection).await;
             }
@@ -157,7 +160,7 @@ impl Reporter {
         tokio::select! {
             () = tokio::time::sleep(duration) => false,
             // The sender is dropped only after it has sent.
-            _ = stopped.changed() => true,
+            _ = stopped.wait_for(|stop| *stop) => true,
         }
     }
 

@@ -14,7 +14,27 @@ use crate::{kernel, sys};
 pub(crate) struct CpuTimers {
     program: ProgramFd,
     period_ns: u64,
-    timers: BTreeMap<u32, OwnedFd>,
+    timers: BTreeMap<u32, Timer>,
+}
+
+/// A CPU's timer and how far it had counted when last looked at.
+#[derive(Debug)]
+struct Timer {
+    event: OwnedFd,
+    count: Option<u64>,
+}
+
+impl Timer {
+    /// Whether it counted since the last look. A CPU's clock counts while the CPU is idle, too; it stands
+    /// still for good once the CPU was offline, even for a moment or during suspend.
+    fn runs(&mut self) -> bool {
+        let mut bytes = [0; 8];
+        let read = rustix::io::read(&self.event, &mut bytes);
+        let now = matches!(read, Ok(8)).then(|| u64::from_ne_bytes(bytes));
+        let runs = now.is_some() && now != self.count;
+        self.count = now;
+        runs
+    }
 }
 
 impl CpuTimers {
@@ -31,14 +51,14 @@ impl CpuTimers {
     fn open(&mut self, cpu: u32) -> io::Result<()> {
         let timer = sys::open_cpu_clock(cpu, self.period_ns)?;
         sys::attach(timer.as_fd(), self.program.as_fd())?;
-        self.timers.insert(cpu, timer);
+        self.timers.insert(cpu, Timer { event: timer, count: None });
         Ok(())
     }
 
     /// Follows CPUs that went online or offline.
     pub(crate) fn refresh(&mut self) {
         let Ok(online) = kernel::online_cpus() else { return };
-        self.timers.retain(|cpu, _| online.contains(cpu));
+        self.timers.retain(|cpu, timer| online.contains(cpu) && timer.runs());
         for cpu in online {
             if !self.timers.contains_key(&cpu) {
                 match self.open(cpu) {

@@ -46,6 +46,7 @@ pub fn doctor() -> Vec<Check> {
     let capabilities = Capabilities::current();
     let mut checks = vec![kernel_version(), btf()];
     checks.extend(CAPABILITIES.iter().map(|need| need.check(capabilities)));
+    checks.push(pid_namespace());
     checks.extend([paranoid(capabilities), pointers(capabilities), memlock(capabilities), self_test()]);
     checks
 }
@@ -65,6 +66,17 @@ fn kernel_version() -> Check {
         Some(_) => (CheckStatus::Ok, "5.10 or newer is needed"),
     };
     check("kernel", status, release, meaning, "use Linux 5.10 or newer")
+}
+
+fn pid_namespace() -> Check {
+    let initial = kernel::is_initial_pid_namespace();
+    check(
+        "PID namespace",
+        if initial { CheckStatus::Ok } else { CheckStatus::Degraded },
+        if initial { "the host's" } else { "a container's" },
+        "the kernel names processes by the host's numbers; elsewhere they mean other processes or none",
+        "run with the host's PID namespace: --pid=host, or hostPID: true in Kubernetes",
+    )
 }
 
 fn btf() -> Check {

@@ -26,6 +26,12 @@ pub enum StartError {
         /// Where it should be.
         path: &'static str,
     },
+    /// Process ids mean other processes to the kernel than to us.
+    #[error(
+        "not in the host's PID namespace, so process ids cannot be told to the kernel; run with --pid=host \
+         (Kubernetes: hostPID: true)"
+    )]
+    PidNamespace,
     /// The kernel is too old.
     #[error("Linux {found} is too old: 5.10 or newer is needed")]
     KernelTooOld {

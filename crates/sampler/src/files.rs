@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use hearth_objfile::{ElfAddress, FileOffset, ObjectFile, ProcessAddress};
-use hearth_symbolize::{FrameSource as _, SourceFrame, SymbolTable};
+use hearth_symbolize::{FrameSource as _, Limits, SourceFrame, SymbolTable};
 use object::ReadCache;
 
 use crate::abi::{self, FileEntry, FileKey};
@@ -34,6 +34,8 @@ pub(crate) type FilesMap = BpfHashMap<MapData, FileKey, FileEntry>;
 
 /// Memory of symbol tables above which those least recently used are dropped.
 const SYMBOLS_BYTES_MAX: usize = 24 << 20;
+/// Bounds of one file's symbols: its owner decides what is in it.
+const SYMBOL_LIMITS: Limits = Limits { symbols_max: 2 << 20, names_bytes_max: 128 << 20 };
 /// Files kept, well below the 8192 entries of the kernel side's map.
 const FILES_MAX: usize = 6144;
 /// Files that are open and wait to be read.
@@ -98,6 +100,8 @@ struct Table {
     waiting: HashMap<u32, String>,
     pending: usize,
     uses: u64,
+    /// `uses` at the beginning of the last window and of this one.
+    hot_since: [u64; 2],
 }
 
 /// All files by id.
@@ -138,6 +142,12 @@ impl FileTable {
         }
     }
 
+    /// Whether a file is neither known for good nor about to be read.
+    pub(crate) fn wants(&self, id: u32) -> bool {
+        let table = lock(&self.table);
+        !table.waiting.contains_key(&id) && table.slots.get(&id).is_none_or(|slot| slot.attempts > 0)
+    }
+
     /// The name of a file that waits to be read.
     pub(crate) fn waiting_name(&self, id: u32) -> Option<String> {
         lock(&self.table).waiting.get(&id).cloned()
@@ -150,6 +160,10 @@ impl FileTable {
 
     /// Waits until every queued file was tried, at most `limit`.
     pub(crate) fn wait(&self, limit: Duration) {
+        {
+            let mut table = lock(&self.table);
+            table.hot_since = [table.hot_since[1], table.uses];
+        }
         wait_while(&self.idle, lock(&self.table), limit, |table| table.pending > 0);
     }
 
@@ -222,7 +236,12 @@ impl FileTable {
 fn evict(table: &mut Table, map: &mut FilesMap) {
     let mut bytes: usize = table.slots.values().map(|slot| slot.facts.memory_bytes()).sum();
     while (bytes > SYMBOLS_BYTES_MAX || table.slots.len() > FILES_MAX) && table.slots.len() > 1 {
-        let Some((&id, _)) = table.slots.iter().min_by_key(|(_, slot)| slot.used) else { return };
+        let Some((&id, oldest)) = table.slots.iter().min_by_key(|(_, slot)| slot.used) else { return };
+        // What the last windows used is needed again at once: dropping it would only mean reading it again.
+        let is_hot = oldest.used >= table.hot_since[0];
+        if is_hot && bytes <= 3 * SYMBOLS_BYTES_MAX && table.slots.len() <= FILES_MAX {
+            return;
+        }
         if let Some(slot) = table.slots.remove(&id) {
             bytes -= slot.facts.memory_bytes();
             if let Some(key) = slot.key
@@ -284,9 +303,20 @@ impl Source {
 fn facts<'d, R: object::ReadRef<'d>>(path: String, data: R) -> FileFacts {
     match ObjectFile::parse(data) {
         Ok(object) => {
-            let symbols = SymbolTable::from_elf(data)
+            let symbols = SymbolTable::from_elf_with(data, &SYMBOL_LIMITS)
                 .inspect_err(|error| tracing::debug!(path, %error, "no symbols"))
-                .ok();
+                .ok()
+                .filter(|table| {
+                    let bytes = table.memory_bytes();
+                    if bytes > SYMBOLS_BYTES_MAX {
+                        tracing::warn!(
+                            path,
+                            bytes,
+                            "its symbols take too much memory: functions have no names"
+                        );
+                    }
+                    bytes <= SYMBOLS_BYTES_MAX
+                });
             FileFacts { path, object: Some(object), symbols }
         }
         Err(error) => {

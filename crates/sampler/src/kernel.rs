@@ -29,6 +29,12 @@ pub(crate) fn has_btf() -> bool {
     Path::new(BTF_PATH).exists()
 }
 
+/// Whether process ids mean the same here as to BPF programs. `PROC_PID_INIT_INO` in the kernel's
+/// `include/linux/proc_ns.h` gives the first PID namespace its fixed number.
+pub(crate) fn is_initial_pid_namespace() -> bool {
+    std::fs::read_link("/proc/self/ns/pid").map_or(true, |link| link.as_os_str() == "pid:[4026531836]")
+}
+
 /// Capabilities that matter to a profiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the kernel's own; their meaning is in `name` and the doctor")]

@@ -62,6 +62,8 @@ pub use loader::FeatureLevel;
 const SAMPLES_PER_SECOND_MAX: u32 = 10_000;
 /// How long a collection waits for files and processes that are being read.
 const COLLECT_WAIT: Duration = Duration::from_secs(5);
+/// How long stopping waits for threads.
+const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// What to sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -342,9 +344,17 @@ impl Drop for Sampler {
         self.command(Command::Stop);
         self.files.stop();
         self.identifier.stop();
+        let until = Instant::now() + STOP_WAIT;
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so itself.
-            thread.join().ok();
+            while !thread.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            // A dead file system or a hung process may hold up those that read files and /proc for good;
+            // they are left behind. The ring thread, which owns the timers, is the first and never waits.
+            if thread.is_finished() {
+                // A thread that panicked has said so itself.
+                thread.join().ok();
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Loaded {
 
 /// Loads, tests and attaches everything but the timers.
 pub(crate) fn load(target: &Target, overrides: &Overrides) -> Result<Loaded, StartError> {
-    check_kernel()?;
+    check_kernel(target)?;
     if let Err(error) = sys::raise_memlock() {
         tracing::debug!(%error, "cannot raise the limit of locked memory; needed before Linux 5.11 only");
     }
@@ -90,7 +90,7 @@ pub(crate) fn load(target: &Target, overrides: &Overrides) -> Result<Loaded, Sta
 }
 
 /// Refuses kernels and machines on which loading cannot succeed, with the reason.
-fn check_kernel() -> Result<(), StartError> {
+fn check_kernel(target: &Target) -> Result<(), StartError> {
     if OBJECTS.is_empty() {
         return Err(StartError::Architecture { architecture: std::env::consts::ARCH });
     }
@@ -104,6 +104,15 @@ fn check_kernel() -> Result<(), StartError> {
     }
     if !kernel::has_btf() {
         return Err(StartError::NoBtf { path: kernel::BTF_PATH });
+    }
+    if !kernel::is_initial_pid_namespace() {
+        if matches!(target, Target::Processes(_)) {
+            return Err(StartError::PidNamespace);
+        }
+        tracing::warn!(
+            "not in the host's PID namespace: processes and files cannot be named; run with --pid=host \
+             (Kubernetes: hostPID: true)"
+        );
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 //! A process becomes another *incarnation* with each exec: same PID, other program. Events are drained
 //! before samples, so a sample is put to the incarnation which ran when it was taken.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -172,10 +172,11 @@ impl ProcessTable {
     /// What is known here about the processes `ids`, and about the parents they may inherit from.
     pub(crate) fn subjects(&self, ids: impl Iterator<Item = u32>) -> Vec<Subject> {
         let mut subjects: Vec<Subject> = Vec::new();
+        let mut seen = HashSet::new();
         for id in ids {
             let mut at = Some(id);
             while let Some(incarnation) = at.and_then(|id| self.incarnations.get(&id)) {
-                if subjects.iter().any(|subject| subject.id == incarnation.subject.id) {
+                if !seen.insert(incarnation.subject.id) {
                     break;
                 }
                 subjects.push(incarnation.subject.clone());

@@ -14,10 +14,15 @@ use crate::abi::{FILE_ID_USER_MIN, Frame};
 use crate::files::{FileTable, Job};
 use crate::process::{self, MapEntry};
 
+/// Device, inode and path of a mapped file.
+type FileIdentity = ((u32, u32), u64, String);
+
 /// How soon the mappings of a process may be read again.
 const REFRESH_AFTER: Duration = Duration::from_millis(500);
 /// Processes whose mappings are kept.
 const PROCESSES_MAX: usize = 512;
+/// Mappings of all processes together that are kept: some 30 MB.
+const ENTRIES_MAX: usize = 200_000;
 /// Ids given out; the rest of the 24-bit range below the tags.
 const IDS_MAX: u32 = (0xfd << 16) - FILE_ID_USER_MIN;
 
@@ -31,7 +36,7 @@ struct Mappings {
 #[derive(Debug)]
 pub(crate) struct Resolver {
     files: Arc<FileTable>,
-    ids: HashMap<((u32, u32), u64, String), u32>,
+    ids: HashMap<FileIdentity, (u32, Instant)>,
     processes: HashMap<u32, Mappings>,
 }
 
@@ -78,7 +83,13 @@ impl Resolver {
         }
         let key = (entry.device, entry.inode, entry.path.clone());
         let offset = address - entry.start.0 + if vdso { 0 } else { entry.file_offset.0 };
-        if let Some(&id) = self.ids.get(&key) {
+        if let Some((id, asked)) = self.ids.get_mut(&key) {
+            let id = *id;
+            // Its process may have been gone before it could be opened: this one may have it still.
+            if asked.elapsed() >= REFRESH_AFTER && self.files.wants(id) {
+                *asked = Instant::now();
+                self.ask(id, pid, entry);
+            }
             return Frame::File { id, offset };
         }
         let given = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
@@ -86,7 +97,13 @@ impl Resolver {
             return Frame::Raw(address);
         }
         let id = FILE_ID_USER_MIN + given;
-        self.ids.insert(key, id);
+        self.ids.insert(key, (id, Instant::now()));
+        self.ask(id, pid, entry);
+        Frame::File { id, offset }
+    }
+
+    fn ask(&self, id: u32, pid: u32, entry: &MapEntry) {
+        let vdso = entry.path == "[vdso]";
         self.files.ask(Job {
             id,
             pid,
@@ -96,7 +113,6 @@ impl Resolver {
             key: vdso.then_some([1, 0, u64::from(u32::MAX) << 32, 0]),
             name: entry.path.rsplit('/').next().unwrap_or(&entry.path).to_owned(),
         });
-        Frame::File { id, offset }
     }
 
     /// Reads the mappings of a process if they are not fresh. Returns whether they were read.
@@ -104,7 +120,8 @@ impl Resolver {
         if self.processes.get(&process).is_some_and(|mappings| mappings.read.elapsed() < REFRESH_AFTER) {
             return false;
         }
-        if self.processes.len() >= PROCESSES_MAX {
+        let kept: usize = self.processes.values().map(|mappings| mappings.entries.len()).sum();
+        if self.processes.len() >= PROCESSES_MAX || kept >= ENTRIES_MAX {
             self.processes.clear();
         }
         match process::read_maps(pid) {

@@ -96,11 +96,17 @@ impl Accumulator {
         let process = self.processes.of_sample(sample);
         let mut stop = sample.stop;
         self.frames.clear();
+        let mut is_gone = false;
         for (index, frame) in sample.user_frames().enumerate() {
             match frame {
+                Frame::Raw(_) if is_gone => self.frames.push(frame),
                 Frame::Raw(address) => match self.resolver.resolve(process, sample.process.pid, address) {
                     Resolved::Frame(frame) => self.frames.push(frame),
-                    Resolved::Unknown => self.frames.push(frame),
+                    // Asking again for each of its frames would cost a system call each.
+                    Resolved::Unknown => {
+                        is_gone = true;
+                        self.frames.push(frame);
+                    }
                     // The leaf ran, whatever the mappings say now.
                     Resolved::Not(_) if index == 0 => self.frames.push(frame),
                     Resolved::Not(reason) => {

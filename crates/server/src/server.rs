@@ -170,6 +170,10 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
 
 async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
+    // Until the first byte hyper would wait without a limit.
+    if !matches!(tokio::time::timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
+        return;
+    }
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer.ip()));
         request.map(axum::body::Body::new)

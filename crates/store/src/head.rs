@@ -37,6 +37,8 @@ struct Tables {
     series: IndexSet<Series, foldhash::fast::RandomState>,
     rows: Vec<Row>,
     slot_range_ms: Option<(i64, i64)>,
+    /// Bytes of all strings and labels.
+    text_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,8 @@ impl Head {
     pub(crate) fn append(&self, write: &Write) -> usize {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let tables = &mut *tables;
+        let strings_before = tables.dictionary.strings().len();
+        let mut label_bytes = 0;
         let mut remap = Remap::new(&write.dictionary);
         let mut series: Vec<Option<u32>> = vec![None; write.series.len()];
         tables.rows.reserve(write.rows.len());
@@ -65,7 +69,11 @@ impl Head {
             let series = *known.get_or_insert_with(|| {
                 let index = match tables.series.get_index_of(value) {
                     Some(index) => index,
-                    None => tables.series.insert_full(value.clone()).0,
+                    None => {
+                        label_bytes +=
+                            value.labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+                        tables.series.insert_full(value.clone()).0
+                    }
                 };
                 u32::try_from(index).unwrap_or(u32::MAX)
             });
@@ -74,7 +82,11 @@ impl Head {
             let (first, last) = tables.slot_range_ms.unwrap_or((row.slot_ms, row.slot_ms));
             tables.slot_range_ms = Some((first.min(row.slot_ms), last.max(row.slot_ms)));
         }
-        let bytes = tables.rows.len() * BYTES_PER_ROW + tables.dictionary.largest_table() * BYTES_PER_STACK;
+        let new_strings = tables.dictionary.strings().skip(strings_before);
+        tables.text_bytes += label_bytes + new_strings.map(str::len).sum::<usize>();
+        let bytes = tables.rows.len() * BYTES_PER_ROW
+            + tables.dictionary.largest_table() * BYTES_PER_STACK
+            + tables.text_bytes;
         bytes.saturating_sub(self.bytes.swap(bytes, Ordering::Relaxed))
     }
 

@@ -164,7 +164,9 @@ impl Store {
         }
         self.check_head()?;
         let entry = Entry { tenant: tenant.into(), batch_id, time_ms: now_ms(), write };
-        let payload = entry.encode()?;
+        // Compressing megabytes would hold up every other task of this thread.
+        let encoding = tokio::task::spawn_blocking(move || entry.encode().map(|payload| (entry, payload)));
+        let (entry, payload) = encoding.await.map_err(|_| Error::Closed)??;
         let memory = self.reserve(payload.len() * 2 + entry.write.rows.len() * size_of::<Row>())?;
         let (reply, answer) = oneshot::channel();
         let pending = Box::new(Pending { entry, payload, reply, memory });

@@ -217,7 +217,8 @@ fn good_record(bytes: &[u8], start: usize, last: u64) -> Option<(u64, std::ops::
     let header: [u8; RECORD_HEADER_LEN] = bytes.get(start..start + RECORD_HEADER_LEN)?.try_into().ok()?;
     let [l0, l1, l2, l3, c0, c1, c2, c3, sequence @ ..] = header;
     let sequence = u64::from_le_bytes(sequence);
-    if sequence <= last || sequence - last > SEQUENCE_GAP_MAX {
+    // The first record of a log may have any number: what came before it is in blocks.
+    if sequence <= last || (last > 0 && sequence - last > SEQUENCE_GAP_MAX) {
         return None;
     }
     let len = u32::from_le_bytes([l0, l1, l2, l3]);

@@ -88,9 +88,11 @@ pub(crate) fn open_catalog(files: &Files) -> Result<Catalog, Error> {
             .iter()
             .any(|blocks| !blocks.is_empty()))
     };
-    if !path.exists() && any_block()? {
+    let absent = std::fs::metadata(&path).map_or(true, |facts| facts.len() == 0);
+    if absent && any_block()? {
         let reason =
-            "missing although there are blocks; put it back, or move the directory blocks away".into();
+            "missing or empty although there are blocks; put it back, or move the directory blocks away"
+                .into();
         return corrupt(&path, reason);
     }
     Catalog::open(files)

@@ -283,10 +283,16 @@ async fn a_lost_catalog_is_not_replaced_by_an_empty_one() {
     let store = Store::open(options(dir.path())).unwrap();
     append(&store, 0).await.unwrap();
     store.shutdown().await.unwrap();
-    fs::remove_file(dir.path().join("catalog.sqlite")).unwrap();
-    let message = Store::open(options(dir.path())).unwrap_err().to_string();
-    assert!(message.contains("missing although there are blocks"), "{message}");
-    assert_eq!(blocks(dir.path()).len(), 1);
+    let catalog = dir.path().join("catalog.sqlite");
+    for how in ["emptied", "removed"] {
+        match how {
+            "emptied" => fs::write(&catalog, []).unwrap(),
+            _ => fs::remove_file(&catalog).unwrap(),
+        }
+        let message = Store::open(options(dir.path())).unwrap_err().to_string();
+        assert!(message.contains("missing or empty although there are blocks"), "{how}: {message}");
+        assert_eq!(blocks(dir.path()).len(), 1, "{how}");
+    }
 }
 
 #[tokio::test]

@@ -228,6 +228,8 @@ struct Reader<'d> {
     clear_thumb_bit: bool,
     symbols_left: u64,
     names_bytes_left: u64,
+    /// Names may overlap in their table, so the sum of what is copied has a bound of its own.
+    copied_bytes_left: u64,
 }
 
 fn build<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
@@ -246,6 +248,7 @@ fn build<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
         clear_thumb_bit: object.machine == Machine::Arm,
         symbols_left: limits.symbols_max,
         names_bytes_left: limits.names_bytes_max,
+        copied_bytes_left: limits.names_bytes_max,
     };
     for (kind, table) in [(elf::SHT_SYMTAB, ".symtab"), (elf::SHT_DYNSYM, ".dynsym")] {
         if let Some(section) = headers.iter().find(|section| section.sh_type(endian) == kind) {
@@ -304,6 +307,13 @@ impl<'d> Reader<'d> {
         self.strings.push(strings);
         for symbol in symbols.iter().skip(1) {
             if let Some(candidate) = self.candidate(symbol, endian, strings, number) {
+                let length = name_at(strings, candidate.name).len() as u64;
+                self.copied_bytes_left =
+                    self.copied_bytes_left.checked_sub(length).ok_or(Error::TooLarge {
+                        what: "size in bytes of all names together",
+                        value: limits.names_bytes_max - self.copied_bytes_left + length,
+                        limit: limits.names_bytes_max,
+                    })?;
                 self.candidates.push(candidate);
             }
         }

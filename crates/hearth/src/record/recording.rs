@@ -1,6 +1,6 @@
 //! What was sampled, from start to end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use hearth_profile::{
@@ -22,6 +22,8 @@ pub(super) struct Recording {
     started: SystemTime,
     dictionary: Dictionary,
     processes: Vec<Process>,
+    /// Indices into `processes`, by process id and executable.
+    known: HashMap<(String, String), usize>,
 }
 
 /// The samples of one process.
@@ -31,12 +33,6 @@ struct Process {
 }
 
 impl Process {
-    /// What tells it from others in the next collection.
-    fn is(&self, attributes: &Attributes) -> bool {
-        let same = |key| self.attributes.get(key) == attributes.get(key);
-        same("process.pid") && same("process.executable.path")
-    }
-
     /// Its name for people.
     fn name(&self) -> &str {
         self.attributes.get_str("process.executable.name").unwrap_or("[unknown process]")
@@ -55,6 +51,7 @@ impl Recording {
             started: SystemTime::now(),
             dictionary: Dictionary::default(),
             processes: Vec::new(),
+            known: HashMap::new(),
         }
     }
 
@@ -82,13 +79,14 @@ impl Recording {
     }
 
     fn process(&mut self, attributes: &Attributes) -> usize {
-        match self.processes.iter().position(|process| process.is(attributes)) {
-            Some(index) => index,
-            None => {
-                self.processes.push(Process { attributes: attributes.clone(), sums: BTreeMap::new() });
-                self.processes.len() - 1
-            }
+        let text = |key| attributes.get(key).map(ToString::to_string).unwrap_or_default();
+        let key = (text("process.pid"), text("process.executable.path"));
+        let next = self.processes.len();
+        let index = *self.known.entry(key).or_insert(next);
+        if index == next {
+            self.processes.push(Process { attributes: attributes.clone(), sums: BTreeMap::new() });
         }
+        index
     }
 
     /// Adds the last samples and what the sampler says of the whole time.

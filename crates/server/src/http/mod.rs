@@ -57,7 +57,7 @@ pub(crate) struct App {
     metrics: Metrics,
     assets: assets::Assets,
     queries: Arc<Semaphore>,
-    decoders: Semaphore,
+    decoders: Arc<Semaphore>,
     bodies: body::Budget,
     hosts: Mutex<IndexMap<(String, String), Host>>,
     started: Instant,
@@ -70,7 +70,7 @@ impl App {
         Self {
             assets: assets::Assets::new(config.ui_dir.clone()),
             queries: Arc::new(Semaphore::new(config.query.concurrency)),
-            decoders: Semaphore::new(DECODERS),
+            decoders: Arc::new(Semaphore::new(DECODERS)),
             bodies: body::Budget::new(config.body_bytes_max.saturating_mul(2)),
             hosts: Mutex::default(),
             metrics: Metrics::default(),

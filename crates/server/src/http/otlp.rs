@@ -142,9 +142,11 @@ async fn export_counted(
 ) -> Result<PartialSuccess, RpcError> {
     let batch_id = batch_id(&parts.headers)?;
     let (bytes, share) = app.bodies.read(body, app.config.body_bytes_max, app.config.read_timeout).await?;
-    let permit = app.decoders.acquire().await;
+    let permit = app.decoders.clone().acquire_owned().await;
     let shared = app.clone();
     let decoding = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, also if the client goes away meanwhile.
+        let _held = (permit, share);
         let message = unpack(bytes, shared.config.body_bytes_max)?;
         shared.metrics.ingest_bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
         let decoded = decode(&shared, encoding, &message)?;
@@ -153,15 +155,17 @@ async fn export_counted(
     });
     let failed = |error| Err(RpcError::new(Code::Internal, format!("decoding the request failed: {error}")));
     let (mut done, prepared): (PartialSuccess, Prepared) = decoding.await.unwrap_or_else(failed)?;
-    drop((permit, share));
     report(&mut done, &prepared.refused);
     app.metrics.discard(tenant, &prepared.discarded);
     let rows = prepared.write.rows.len() as u64;
     if rows > 0 {
-        app.store.append(tenant, batch_id, prepared.write).await.map_err(|error| {
+        let appended = app.store.append(tenant, batch_id, prepared.write).await.map_err(|error| {
             let code = if error.is_retryable() { Code::Unavailable } else { Code::InvalidArgument };
             RpcError::new(code, error.to_string())
         })?;
+        if appended.duplicate {
+            return Ok(done);
+        }
     }
     app.metrics.samples.fetch_add(prepared.accepted_samples, Ordering::Relaxed);
     app.metrics.rows.fetch_add(rows, Ordering::Relaxed);

@@ -21,6 +21,9 @@ use serde::de::DeserializeOwned;
 use super::rpc::{Code, Encoding, RpcError};
 use super::{App, millis};
 
+/// Most selectors in one request.
+const SELECTORS_MAX: usize = 100;
+
 /// The methods that are answered.
 pub(super) const METHODS: [&str; 11] = [
     "AnalyzeQuery",
@@ -126,12 +129,22 @@ impl Context<'_> {
     }
 
     /// One query per selector; a single one for everything if there is none.
-    fn queries(&self, matchers: &[String], range: Range) -> Result<Vec<Query>, RpcError> {
-        let all = [String::new()];
-        let matchers = if matchers.is_empty() { &all } else { matchers };
-        let query =
-            |text: &String| Ok(self.query(Selector::parse(text).map_err(hearth_query::Error::from)?, range));
-        matchers.iter().map(query).collect()
+    ///
+    /// They are parsed one after the other: a compiled regular expression may take a megabyte.
+    fn queries<'q>(
+        &'q self,
+        matchers: &'q [String],
+        range: Range,
+    ) -> Result<impl Iterator<Item = Result<Query, RpcError>> + 'q, RpcError> {
+        if matchers.len() > SELECTORS_MAX {
+            let message = format!("matchers: {} selectors; expected at most {SELECTORS_MAX}", matchers.len());
+            return Err(RpcError::invalid(message));
+        }
+        let all = matchers.is_empty().then_some("");
+        let texts = all.into_iter().chain(matchers.iter().map(String::as_str));
+        Ok(texts.map(move |text| {
+            Ok(self.query(Selector::parse(text).map_err(hearth_query::Error::from)?, range))
+        }))
     }
 
     /// The query and the type of a request for values.
@@ -163,6 +176,7 @@ impl Context<'_> {
     fn label_names(&self, request: &LabelNamesRequest) -> Result<LabelNamesResponse, RpcError> {
         let mut names = BTreeSet::new();
         for query in self.queries(&request.matchers, self.range(request.start, request.end)?)? {
+            let query = query?;
             names.extend(self.app.engine.label_names(&query)?);
         }
         Ok(LabelNamesResponse { names: names.into_iter().filter(|name| self.shows(name)).collect() })
@@ -174,6 +188,7 @@ impl Context<'_> {
         }
         let mut names = BTreeSet::new();
         for query in self.queries(&request.matchers, self.range(request.start, request.end)?)? {
+            let query = query?;
             names.extend(self.app.engine.label_values(&query, &request.name)?);
         }
         Ok(LabelValuesResponse { names: names.into_iter().collect() })
@@ -182,6 +197,7 @@ impl Context<'_> {
     fn series(&self, request: &SeriesRequest) -> Result<SeriesResponse, RpcError> {
         let mut sets: BTreeSet<LabelSet> = BTreeSet::new();
         for query in self.queries(&request.matchers, self.range(request.start, request.end)?)? {
+            let query = query?;
             sets.extend(self.app.engine.series(&query, &request.label_names)?);
         }
         let asked = !request.label_names.is_empty();
@@ -236,7 +252,10 @@ impl Context<'_> {
             Ok(ProfileFormat::Pprof) => {
                 let range = self.range(request.start, request.end)?;
                 let (query, kind) = self.typed(&request.profile_type_id, &request.label_selector, range)?;
-                let bytes = self.pprof(&query, &kind, request.stack_trace_selector.as_ref())?;
+                let identities =
+                    [&request.profile_id_selector, &request.span_selector, &request.trace_id_selector];
+                let identified = identities.iter().any(|ids| !ids.is_empty());
+                let bytes = self.pprof(&query, &kind, request.stack_trace_selector.as_ref(), identified)?;
                 let profile = google::Profile::decode(&*bytes)
                     .map_err(|error| RpcError::new(Code::Internal, error.to_string()))?;
                 Ok(SelectMergeStacktracesResponse {
@@ -273,6 +292,7 @@ impl Context<'_> {
         let limits = &self.app.config.query;
         let nodes = match asked {
             Some(nodes) if nodes > 0 => usize::try_from(nodes).unwrap_or(usize::MAX),
+            _ if limits.nodes_max > 0 => limits.nodes_default.min(limits.nodes_max),
             _ => limits.nodes_default,
         };
         if limits.nodes_max > 0 && nodes > limits.nodes_max {
@@ -294,7 +314,8 @@ impl Context<'_> {
     fn merge_profile(&self, request: &SelectMergeProfileRequest) -> Result<Bytes, RpcError> {
         let range = self.range(request.start, request.end)?;
         let (query, kind) = self.typed(&request.profile_type_id, &request.label_selector, range)?;
-        let bytes = self.pprof(&query, &kind, request.stack_trace_selector.as_ref())?;
+        let identified = !request.profile_id_selector.is_empty() || !request.trace_id_selector.is_empty();
+        let bytes = self.pprof(&query, &kind, request.stack_trace_selector.as_ref(), identified)?;
         match self.call.encoding {
             Encoding::Proto => Ok(bytes.into()),
             Encoding::Json => {
@@ -310,8 +331,11 @@ impl Context<'_> {
         query: &Query,
         kind: &ProfileType,
         selector: Option<&StackTraceSelector>,
+        identified: bool,
     ) -> Result<Vec<u8>, RpcError> {
-        let (dictionary, mut sums) = self.app.engine.merge_stacks(query)?;
+        // Profiles and spans have no identity here: nothing matches theirs.
+        let (dictionary, mut sums) =
+            if identified { Default::default() } else { self.app.engine.merge_stacks(query)? };
         if let Some(path) = call_site(selector) {
             let matches = stacks_within(&dictionary, &path);
             sums.retain(|(stack, _)| matches.get(stack.index()).copied().unwrap_or(false));

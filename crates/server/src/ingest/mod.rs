@@ -27,6 +27,11 @@ use crate::relabel;
 /// The last time that can be stored, milliseconds since 1970, in the year 2300.
 const TIME_MS_MAX: i64 = 10_413_792_000_000;
 
+/// Longest name of a host that is remembered, in characters.
+const HOST_NAME_CHARS_MAX: usize = 256;
+/// Most hosts which one request may make known.
+const HOSTS_MAX: usize = 100;
+
 /// Attributes that name the host an agent runs on, best first.
 const HOST_ATTRIBUTES: [&str; 3] = ["host.name", "k8s.node.name", "host.id"];
 
@@ -171,7 +176,11 @@ impl Pipeline<'_> {
             }
         }
         self.prepared.accepted_samples += accepted;
-        let host = HOST_ATTRIBUTES.iter().find_map(|name| resource.resource.get_str(name)).map(str::to_owned);
+        let host = HOST_ATTRIBUTES.iter().find_map(|name| resource.resource.get_str(name));
+        let host: Option<String> = host.map(|name| name.chars().take(HOST_NAME_CHARS_MAX).collect());
+        // What a request with very many hosts says beyond that counts for its sender.
+        let hosts = &self.prepared.hosts;
+        let host = host.filter(|name| hosts.len() < HOSTS_MAX || hosts.contains_key(&Some(name.clone())));
         *self.prepared.hosts.entry(host).or_default() += accepted;
     }
 
