@@ -187,8 +187,19 @@ impl FileTable {
         lock(&self.table).slots.len()
     }
 
+    /// Reads files until there are no more, the smallest first: a library of a hundred megabytes must not
+    /// keep the names of everybody else waiting.
     fn read_files(&self, opened: &Receiver<(Job, Opened)>, mut map: FilesMap) {
-        while let Ok((job, opened)) = opened.recv() {
+        let mut waiting = Vec::new();
+        loop {
+            if waiting.is_empty() {
+                let Ok(next) = opened.recv() else { return };
+                waiting.push(next);
+            }
+            waiting.extend(opened.try_iter().take(OPENED_MAX.saturating_sub(waiting.len())));
+            let sizes = waiting.iter().map(|(job, _): &(Job, Opened)| job.size.unwrap_or(0));
+            let Some((smallest, _)) = sizes.enumerate().min_by_key(|(_, size)| *size) else { continue };
+            let (job, opened) = waiting.swap_remove(smallest);
             let attempts = match lock(&self.table).slots.get(&job.id) {
                 Some(slot) => slot.attempts,
                 None => 1,
