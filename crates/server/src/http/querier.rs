@@ -21,6 +21,12 @@ use serde::de::DeserializeOwned;
 use super::rpc::{Code, Encoding, RpcError};
 use super::{App, millis};
 
+/// Whether a request asks for single profiles, spans or traces.
+fn is_identified(request: &SelectMergeStacktracesRequest) -> bool {
+    let identities = [&request.profile_id_selector, &request.span_selector, &request.trace_id_selector];
+    identities.iter().any(|ids| !ids.is_empty())
+}
+
 /// Most selectors in one request.
 const SELECTORS_MAX: usize = 100;
 
@@ -252,10 +258,8 @@ impl Context<'_> {
             Ok(ProfileFormat::Pprof) => {
                 let range = self.range(request.start, request.end)?;
                 let (query, kind) = self.typed(&request.profile_type_id, &request.label_selector, range)?;
-                let identities =
-                    [&request.profile_id_selector, &request.span_selector, &request.trace_id_selector];
-                let identified = identities.iter().any(|ids| !ids.is_empty());
-                let bytes = self.pprof(&query, &kind, request.stack_trace_selector.as_ref(), identified)?;
+                let selector = request.stack_trace_selector.as_ref();
+                let bytes = self.pprof(&query, &kind, selector, is_identified(request))?;
                 let profile = google::Profile::decode(&*bytes)
                     .map_err(|error| RpcError::new(Code::Internal, error.to_string()))?;
                 Ok(SelectMergeStacktracesResponse {
@@ -276,8 +280,7 @@ impl Context<'_> {
     fn tree(&self, request: &SelectMergeStacktracesRequest) -> Result<Tree, RpcError> {
         let range = self.range(request.start, request.end)?;
         let (query, _) = self.typed(&request.profile_type_id, &request.label_selector, range)?;
-        let identities = [&request.profile_id_selector, &request.span_selector, &request.trace_id_selector];
-        if identities.iter().any(|ids| !ids.is_empty()) {
+        if is_identified(request) {
             return Ok(Tree::default());
         }
         let tree = self.app.engine.merge_tree(&query)?;
