@@ -7,7 +7,7 @@
 
 use indexmap::IndexSet;
 
-use crate::Layer;
+use crate::{Layer, is_placeholder, unknown_address};
 
 type Table<T> = IndexSet<T, foldhash::fast::RandomState>;
 
@@ -288,6 +288,22 @@ impl Dictionary {
             .unwrap_or(0)
     }
 
+    /// Replaces a location by another, which takes over its id: stacks that hold it hold the new one
+    /// from then on. Returns `false`, and changes nothing, if the id is unknown or the null element,
+    /// or if an equal location has another id already.
+    pub fn replace_location(&mut self, id: LocationId, location: Location) -> bool {
+        let known = id != LocationId::NONE && id.index() < self.locations.len();
+        known && self.locations.replace_index(id.index(), location).is_ok()
+    }
+
+    /// Whether a location has the name of a function; a [placeholder](is_placeholder) is none.
+    pub fn is_named(&self, location: &Location) -> bool {
+        location.lines.iter().any(|line| {
+            let name = self.get_string(self.get_function(line.function).name);
+            !name.is_empty() && !is_placeholder(name)
+        })
+    }
+
     /// The names of a location for people, innermost first, with their layer.
     ///
     /// A location without lines is named `binary+0xaddr`: what is unknown is marked, and never
@@ -296,9 +312,7 @@ impl Dictionary {
         let location = self.get_location(location);
         let path = self.get_string(self.get_mapping(location.mapping).filename);
         if location.lines.is_empty() {
-            let file = path.rsplit('/').next().unwrap_or(path);
-            let file = if file.is_empty() { "[unknown]" } else { file };
-            let name = format!("{file}+{:#x}", location.address);
+            let name = unknown_address(path, location.address);
             let layer = Layer::of(location.kind, path, &name);
             return vec![(name, layer)];
         }
@@ -341,7 +355,8 @@ impl Remap {
 
     /// The same, but locations with a name lose what tells equal names apart: the address and the
     /// place of the mapping. What is left is identified by names, lines and file, so that many
-    /// processes share one location. Locations without a name keep everything.
+    /// processes share one location. Locations without a name keep everything, so that they can be
+    /// named later.
     pub fn by_name(from: &Dictionary) -> Self {
         Self { by_name: true, ..Self::new(from) }
     }
@@ -374,8 +389,7 @@ impl Remap {
             return *known;
         }
         let mut location = from.get_location(id).clone();
-        let named = |line: &Line| from.get_function(line.function).name != StringId::NONE;
-        if self.by_name && location.lines.first().is_some_and(named) {
+        if self.by_name && from.is_named(&location) {
             let mapping = from.get_mapping(location.mapping);
             let filename = to.string(from.get_string(mapping.filename));
             let build_id = to.string(from.get_string(mapping.build_id));
@@ -472,6 +486,27 @@ mod tests {
         let mapping = dictionary.mapping(Mapping { filename, ..Mapping::default() });
         let location = dictionary.location(Location { mapping, address: 0x12ab, ..Location::default() });
         assert_eq!(dictionary.names(location), [("app+0x12ab".to_owned(), Layer::App)]);
+    }
+
+    #[test]
+    fn a_replaced_location_keeps_its_id() {
+        let mut dictionary = Dictionary::default();
+        let mapping = dictionary.mapping(Mapping { file_offset: 1, ..Mapping::default() });
+        let unnamed = dictionary.location(Location { mapping, address: 8, ..Location::default() });
+        let main = named(&mut dictionary, "main");
+        let stack = dictionary.stack(&[unnamed, main]);
+        let lines = dictionary.get_location(main).lines.clone();
+        let location = Location { mapping, address: 8, lines, ..Location::default() };
+        assert!(dictionary.replace_location(unnamed, location));
+        assert!(dictionary.is_named(dictionary.get_location(unnamed)));
+        assert_eq!(dictionary.leaf_first(stack).collect::<Vec<_>>(), [unnamed, main]);
+        assert_eq!(dictionary.names(unnamed), dictionary.names(main));
+        let twin = dictionary.get_location(main).clone();
+        assert!(!dictionary.replace_location(unnamed, twin), "two ids would have one location");
+        assert!(!dictionary.replace_location(LocationId::NONE, Location::default()));
+        assert!(!dictionary.replace_location(LocationId(99), Location::default()));
+        let placeholder = named(&mut dictionary, "app+fn@0x10");
+        assert!(!dictionary.is_named(dictionary.get_location(placeholder)));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod batch;
 mod dictionary;
 mod labels;
 mod layer;
+mod placeholder;
 mod tree;
 mod types;
 
@@ -38,5 +39,6 @@ pub use dictionary::{
 };
 pub use labels::{LabelSet, LabelSetBuilder};
 pub use layer::Layer;
+pub use placeholder::{is_placeholder, unknown_address, unknown_function};
 pub use tree::{NodeId, OTHER, Tree};
 pub use types::{ProfileType, ProfileTypeError, ValueType};
