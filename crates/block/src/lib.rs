@@ -1,9 +1,11 @@
 //! The on-disk block: Parquet files of rows, points and a dictionary; the traits through which
-//! queries read.
+//! queries read; names that arrive after the data.
 
 mod format;
 mod merge;
+mod naming;
 mod read;
+mod rewrite;
 mod source;
 mod table;
 mod tables;
@@ -13,6 +15,7 @@ mod write;
 
 pub use format::FORMAT_VERSION;
 pub use merge::merge;
+pub use naming::{Frames, NamedFrame, Namer, Naming};
 pub use read::Block;
 pub use source::{Filter, Point, Row, SLOT_MS, Series, Snapshot, Source, slot_of};
 pub use table::Blob;

@@ -68,12 +68,27 @@ impl Block {
         Ok(rows)
     }
 
-    fn part(&self, table: &'static Table) -> Result<&Part, Fault> {
+    /// What errors call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its bytes.
+    pub(crate) fn blob(&self) -> &dyn Blob {
+        self.blob.as_ref()
+    }
+
+    /// What it holds.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(crate) fn part(&self, table: &'static Table) -> Result<&Part, Fault> {
         let found = self.directory.parts.iter().find(|part| part.name == table.name);
         found.ok_or_else(|| Fault::Corrupt(format!("no part {}", table.name)))
     }
 
-    fn table(&self, table: &'static Table) -> Result<TableReader, Fault> {
+    pub(crate) fn table(&self, table: &'static Table) -> Result<TableReader, Fault> {
         TableReader::open(Arc::clone(&self.blob), self.part(table)?, table)
     }
 
@@ -186,7 +201,8 @@ fn may_hold(reader: &TableReader, group: usize, columns: &Columns, filter: &Filt
     series && slots
 }
 
-fn error(name: &str, fault: Fault) -> Error {
+/// A fault with the file's name.
+pub(crate) fn error(name: &str, fault: Fault) -> Error {
     let path = name.to_owned();
     match fault {
         Fault::Io(source) => Error::Io { path, source },

@@ -12,7 +12,9 @@ use hearth_profile::{
 use proptest::prelude::*;
 
 use crate::format::Directory;
-use crate::{Block, Error, Filter, Point, Row, SLOT_MS, Series, Source, merge};
+use crate::{
+    Block, Error, Filter, Frames, NamedFrame, Namer, Naming, Point, Row, SLOT_MS, Series, Source, merge,
+};
 
 /// A source in memory, as a head is one.
 #[derive(Clone, Debug, Default)]
@@ -374,4 +376,53 @@ proptest! {
         // Whatever it says now, it must say so.
         let _ = open(bytes.into()).and_then(|block| block.verify());
     }
+}
+
+/// Names the addresses of one binary.
+#[derive(Debug)]
+struct OneBinary;
+
+impl Namer for OneBinary {
+    fn generation(&self) -> u64 {
+        7
+    }
+
+    fn arrived(&self, tenant: &str, build_id: &str) -> Option<u64> {
+        (tenant == "t" && build_id == "00ff").then_some(7)
+    }
+
+    fn frames(&self, _: &str, _: &str, mapping: &Mapping, address: u64) -> Option<Frames> {
+        assert_eq!(mapping.file_offset, 4096);
+        let number = u64::MAX - address;
+        let frame = |name: String| NamedFrame { name, line: 5, kind: FrameKind::Go, ..NamedFrame::default() };
+        (number < 30).then(|| [frame(format!("inlined_{number}")), frame("outer".into())].into())
+    }
+}
+
+#[test]
+fn a_block_gets_names_and_keeps_its_rows() {
+    let block = open(write(&[Arc::new(sample()) as Arc<dyn Source>])).unwrap();
+    assert_eq!(block.build_ids().unwrap(), ["00ff"]);
+    let naming = Naming { namer: &OneBinary, tenant: "t", after: 6 };
+    let before = block.dictionary().unwrap();
+    let after = naming.named(&before).unwrap();
+    assert!(Naming { after: 7, ..naming }.named(&before).is_none(), "nothing new");
+    assert!(Naming { tenant: "other", ..naming }.named(&before).is_none(), "another tenant's symbols");
+    assert_eq!(before.stacks().collect::<Vec<_>>(), after.stacks().collect::<Vec<_>>());
+    let (bytes, summary) = block.rewrite("new", &after, Vec::new()).unwrap();
+    assert_eq!((summary.bytes, summary.rows), (bytes.len() as u64, block.row_count()));
+    let named = open(bytes.into()).unwrap();
+    assert_eq!(named.verify().unwrap(), block.row_count());
+    assert_eq!(points(&named, &everything()), points(&block, &everything()));
+    let read = named.dictionary().unwrap();
+    for (id, location) in (0..).map(LocationId).zip(read.locations()).skip(1) {
+        let number = u64::MAX - location.address;
+        let names: Vec<String> = read.names(id).into_iter().map(|(name, _)| name).collect();
+        match number < 30 {
+            true => assert_eq!(names, [format!("inlined_{number}"), "outer".into()]),
+            false => assert_eq!(read.names(id), before.names(id)),
+        }
+    }
+    let wrong = block.rewrite("new", &Dictionary::default(), Vec::new()).unwrap_err().to_string();
+    assert!(wrong.contains("a dictionary of 1 stacks"), "{wrong}");
 }

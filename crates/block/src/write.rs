@@ -125,7 +125,7 @@ impl<W: Write + Send> BlockWriter<W> {
         let slot_range_ms = self.slot_range_ms.unwrap_or((0, 0));
         let (output, part) = self.rows.finish()?;
         let rows = part.rows;
-        let mut parts = Parts { open: None, output: Some(output), done: vec![part] };
+        let mut parts = Parts::continued(output, vec![part]);
         for piece in self.points.chunks(GROUP_ROWS_MAX) {
             let columns = vec![
                 Values::u32(piece.iter().map(|point| point.series)),
@@ -139,11 +139,7 @@ impl<W: Write + Send> BlockWriter<W> {
         }
         series_tables(series, |table, columns| parts.group(table, columns))?;
         dictionary_tables(dictionary, |table, columns| parts.group(table, columns))?;
-        let (mut output, parts) = parts.finish()?;
-        output.write_all(&Directory { slot_range_ms, parts }.encode())?;
-        output.flush()?;
-        let summary = Summary { rows, bytes: output.len(), slot_range_ms };
-        Ok((output.into_inner(), summary))
+        parts.end_block(slot_range_ms, rows)
     }
 }
 
@@ -152,13 +148,18 @@ fn slot(slot_ms: i64) -> u32 {
 }
 
 /// Parts one after another; a group of the same table goes on with the same part.
-struct Parts<W: Write + Send> {
+pub(crate) struct Parts<W: Write + Send> {
     open: Option<(&'static str, TableWriter<W>)>,
     output: Option<Output<W>>,
     done: Vec<Part>,
 }
 
 impl<W: Write + Send> Parts<W> {
+    /// Goes on after the parts that `output` has already.
+    pub(crate) fn continued(output: Output<W>, done: Vec<Part>) -> Self {
+        Self { open: None, output: Some(output), done }
+    }
+
     fn begin(&mut self, table: &'static Table) -> io::Result<()> {
         if self.open.as_ref().is_some_and(|(name, _)| *name == table.name) {
             return Ok(());
@@ -170,7 +171,8 @@ impl<W: Write + Send> Parts<W> {
         Ok(())
     }
 
-    fn group(&mut self, table: &'static Table, columns: Vec<Values>) -> io::Result<()> {
+    /// Adds a row group of a table.
+    pub(crate) fn group(&mut self, table: &'static Table, columns: Vec<Values>) -> io::Result<()> {
         self.begin(table)?;
         self.open.as_mut().map_or(Ok(()), |(_, writer)| writer.group(&columns))
     }
@@ -184,11 +186,15 @@ impl<W: Write + Send> Parts<W> {
         Ok(())
     }
 
-    fn finish(mut self) -> io::Result<(Output<W>, Vec<Part>)> {
+    /// Ends the block with its directory.
+    pub(crate) fn end_block(mut self, slot_range_ms: (i64, i64), rows: u64) -> io::Result<(W, Summary)> {
         self.end()?;
-        match self.output {
-            Some(output) => Ok((output, self.done)),
-            None => Err(io::Error::other("a part before was not written")),
-        }
+        let Some(mut output) = self.output else {
+            return Err(io::Error::other("a part before was not written"));
+        };
+        output.write_all(&Directory { slot_range_ms, parts: self.done }.encode())?;
+        output.flush()?;
+        let summary = Summary { rows, bytes: output.len(), slot_range_ms };
+        Ok((output.into_inner(), summary))
     }
 }
