@@ -14,9 +14,12 @@
 //! [`object::ReadRef`]: a byte slice, or `&object::ReadCache<File>`, which then reads only those
 //! ranges.
 //!
+//! [`pclntab`] reads the table of functions in every Go program: code there is found and named by it even if
+//! the file is stripped.
+//!
 //! # What this crate does not do
 //!
-//! It opens no file, decompresses no section and knows no symbols: `hearth-symbolize` does the
+//! It opens no file, decompresses no section and knows no ELF symbols: `hearth-symbolize` does the
 //! latter. Everything read is bounded ([`limits`]); a file beyond a bound is an error, not a panic.
 //!
 //! # Terms
@@ -31,6 +34,7 @@ mod address;
 mod error;
 pub mod limits;
 mod parse;
+pub mod pclntab;
 
 pub use address::{ElfAddress, FileOffset, ProcessAddress};
 pub use error::Error;
