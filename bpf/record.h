@@ -23,8 +23,15 @@ typedef __s64 s64;
 #define NAME_BYTES 64
 #define PATH_BYTES 128
 
+/* What an exec event tells of a control group: the innermost names of its path. */
+#define CGROUP_LEVELS 3
+#define CGROUP_NAME_BYTES 96
+/* What it tells of arguments and environment: their first bytes. */
+#define ARGUMENT_BYTES_MAX 1024
+#define ENVIRONMENT_BYTES_MAX 3072
+
 /* Bounds of one sample. */
-#define USER_FRAMES_MAX 512
+#define USER_FRAMES_MAX 1024
 #define KERNEL_FRAMES_MAX 127
 #define FRAMES_MAX (USER_FRAMES_MAX + KERNEL_FRAMES_MAX)
 
@@ -63,7 +70,12 @@ enum stop_reason {
 	STOP_TREE_CHANGED = 9,
 	STOP_NO_REGISTERS = 10,
 	STOP_32_BIT = 11,
-	STOP_REASONS = 12,
+	STOP_UNKNOWN_FILE = 12,
+	STOP_NO_RULE = 13,
+	STOP_REGISTER = 14,
+	STOP_EVICTED = 15,
+	STOP_BACKWARDS = 16,
+	STOP_REASONS = 17,
 };
 
 /**
@@ -82,7 +94,13 @@ enum counter {
 	COUNT_VMA_WALKS = 7,
 	COUNT_FILES_FULL = 8,	 /* frames sent raw because no file id was left */
 	COUNT_TREE_CHANGED = 9,	 /* look-ups that met a tree in motion */
-	COUNTERS = 10,
+	COUNT_RAW_TAILS = 10,	 /* samples sent with stack bytes: a file was not ready */
+	COUNT_RAW_BYTES = 11,	 /* those stack bytes */
+	COUNT_RAW_SKIPPED = 12,	 /* samples that should have had some, but the ring was half full */
+	COUNT_ROWS_FRAMES = 13,	 /* callers found by unwind rows */
+	COUNT_VERDICTS_FULL = 14, /* filters asked again for want of room to remember the answer */
+	COUNT_LOST_UNNAMED = 15, /* lost samples for whose process `lost` had no room */
+	COUNTERS = 16,
 };
 
 /**
@@ -100,20 +118,156 @@ struct file_key {
 	u32 reserved;
 };
 
+/*
+ * What user space says of a file's unwind rows. None of these: they are still to come, and samples that
+ * need them carry stack bytes.
+ */
+#define FILE_ROWS_READY 1   /* root and levels are valid */
+#define FILE_ROWS_NONE 2    /* it has none: only frame pointers */
+#define FILE_ROWS_TOO_BIG 4 /* more than the budget allows: only frame pointers */
+#define FILE_ROWS_EVICTED 8 /* they were dropped for want of room; EVENT_ROWS asks for them again */
+
 /**
  * struct file_entry - What the kernel side knows of a file.
- * @id:       Its id in frames; never reused.
- * @known:    User space has opened the file; no more requests are needed.
- * @asked_ns: When user space was last told of it.
+ * @id:         Its id in frames; never reused.
+ * @known:      User space has opened the file; no more requests are needed.
+ * @asked_ns:   When user space was last told of it.
+ * @root:       Unwind page at which a look-up of its rows begins.
+ * @levels:     How many pages lie between @root and a leaf.
+ * @flags:      FILE_ROWS_*.
+ * @generation: Stamp of its unwind pages; a page with another one is somebody else's by now.
+ * @used_ns:    When a sample last needed it, to the precision of a coarse clock.
  */
 struct file_entry {
 	u32 id;
 	u32 known;
 	u64 asked_ns;
+	u32 root;
+	u32 levels;
+	u32 flags;
+	u32 generation;
+	u64 used_ns;
+};
+
+/*
+ * Unwind pages are kept in chunks, inner maps of `unwind_chunks`. A page's id is its chunk's number and
+ * its place there; 0 is no page.
+ */
+#define UNWIND_PAGE_BYTES 4096
+#define UNWIND_CHUNK_PAGES 256
+#define UNWIND_CHUNKS_MAX 256
+
+/*
+ * The mappings of a process, for kernels in which they are not looked up. They are in pages of the same
+ * chunks: leaves of ascending entries, above them nodes with the first addresses and ids of 256 pages
+ * each. A process has one leaf (levels 0) or up to two levels of nodes above.
+ */
+#define MAPPING_LEAF_ENTRIES 128
+#define MAPPING_NODE_ENTRIES 256
+#define MAPPING_LEVELS_MAX 2
+
+#define ENTRY_EXECUTABLE 1
+#define ENTRY_ANONYMOUS 2 /* has no file; file_id is 0 */
+
+/**
+ * struct mapping_entry - A mapping; unused ones at a leaf's end have all bits of @start set.
+ * @start:   Its first address.
+ * @end:     The address behind it.
+ * @offset:  File offset of @start.
+ * @file_id: Its file, as user space numbers them.
+ * @flags:   ENTRY_*.
+ */
+struct mapping_entry {
+	u64 start;
+	u64 end;
+	u64 offset;
+	u32 file_id;
+	u32 flags;
 };
 
 /**
- * struct sample - Header of a record in the sample ring; kernel then user frames follow.
+ * struct mapping_node - First addresses and page ids of the pages below; unused: all bits set.
+ */
+struct mapping_node {
+	u64 start[MAPPING_NODE_ENTRIES];
+	u32 page[MAPPING_NODE_ENTRIES];
+	u32 reserved[MAPPING_NODE_ENTRIES];
+};
+
+/* In `files`, a file that user space numbered has this key: its id as inode, this device, else zeros. */
+#define NUMBERED_DEVICE 0xfffffffeu
+
+/**
+ * struct process_entry - A process' mappings, in the map `process_mappings` under its tgid.
+ * @start_ns: When the process was started, to tell it from an earlier one.
+ * @asked_ns: When user space was last told that they do not cover an address.
+ * @root:     Page at which a look-up begins; 0 if there are none yet.
+ * @levels:   How many pages lie between @root and a leaf.
+ */
+struct process_entry {
+	u64 start_ns;
+	u64 asked_ns;
+	u32 root;
+	u32 levels;
+};
+
+/*
+ * Filters. A process has a verdict, which is found on its first sample, inherited by what it forks and
+ * found again when it executes another program. A matching rule that excludes wins, then one that
+ * includes, then `filter_default`.
+ */
+enum verdict {
+	VERDICT_NONE = 0,
+	VERDICT_EXCLUDE = 1,
+	VERDICT_INCLUDE = 2,
+	VERDICT_TARGET = 3, /* included by its number, with its children, whatever they execute */
+};
+
+enum filter_kind {
+	FILTER_CGROUP = 1,	  /* id in the v2 hierarchy, of the group or one it lies in */
+	FILTER_CGROUP_V1 = 2,	  /* id in a v1 hierarchy, likewise */
+	FILTER_PID_NAMESPACE = 3, /* inode of the namespace */
+	FILTER_EXECUTABLE = 4,	  /* the file that the process executes */
+};
+
+/**
+ * struct process_verdict - Value of the map `verdicts`, under a tgid.
+ * @generation: Of the rules it was found by (the map `filter_generation`); others are outdated.
+ */
+struct process_verdict {
+	u64 start_ns;
+	u32 verdict;
+	u32 generation;
+};
+
+/**
+ * struct filter_rule - Key of the map `filter_rules`; its value is VERDICT_EXCLUDE or VERDICT_INCLUDE.
+ * @kind: enum filter_kind.
+ * @file: The executable's key; for ids the id is its inode, all else is 0.
+ */
+struct filter_rule {
+	u32 kind;
+	u32 reserved;
+	struct file_key file;
+};
+
+enum lost_reason {
+	LOST_RING = 0,	/* the ring was full */
+	LOST_STATE = 1, /* no working memory */
+};
+
+/**
+ * struct lost_key - Key of the map `lost`: whose samples were lost, and why. Its value counts them.
+ */
+struct lost_key {
+	u64 start_ns;
+	u32 tgid;
+	u32 reason; /* enum lost_reason */
+};
+
+/**
+ * struct sample - Header of a record in the sample ring; kernel then user frames follow, then perhaps
+ * a struct raw_tail.
  * @time_ns:       When it was taken, CLOCK_MONOTONIC.
  * @start_ns:      When the process was started, CLOCK_BOOTTIME; with @tgid it is the process' key.
  * @cgroup_id:     Inode of the cgroup in the v2 hierarchy.
@@ -124,6 +278,7 @@ struct file_entry {
  * @kernel_frames: How many kernel frames follow, leaf first, 8-byte kernel addresses.
  * @user_frames:   How many user frames follow them, leaf first.
  * @stop:          Why there are no more (enum stop_reason).
+ * @flags:         SAMPLE_*.
  */
 struct sample {
 	u64 time_ns;
@@ -135,7 +290,37 @@ struct sample {
 	u16 cpu;
 	u16 kernel_frames;
 	u16 user_frames;
-	u16 stop;
+	u8 stop;
+	u8 flags;
+};
+
+#define SAMPLE_RAW_TAIL 1
+
+/*
+ * Registers are numbered as DWARF does. x86-64: rax rdx rcx rbx rsi rdi rbp rsp r8..r15, then the
+ * instruction pointer. arm64: x0..x30, sp, then the instruction pointer.
+ */
+#define RAW_REGISTERS 33
+#define RAW_STACK_BYTES_MAX 16384
+
+/**
+ * struct raw_tail - What user space needs to walk on from the last user frame of a sample, whose file or
+ * process was not known well enough: the registers in that frame, and the stack from its stack pointer.
+ * @registers:   Values of the registers in @known.
+ * @known:       Bit per register. In a leaf all are known, in callers those which a walk keeps.
+ * @stack_top:   Top of the thread's stack, or 0 if unknown.
+ * @start_bytes: START_BYTES_* of walk.h.
+ * @leaf:        The frame was interrupted, so its instruction pointer is the instruction itself.
+ * @stack_bytes: How many bytes of stack follow; 0 to RAW_STACK_BYTES_MAX.
+ */
+struct raw_tail {
+	u64 registers[RAW_REGISTERS];
+	u64 known;
+	u64 stack_top;
+	u32 start_bytes;
+	u32 leaf;
+	u32 stack_bytes;
+	u32 reserved;
 };
 
 enum event_kind {
@@ -143,6 +328,8 @@ enum event_kind {
 	EVENT_EXEC = 2,
 	EVENT_FORK = 3,
 	EVENT_EXIT = 4,
+	EVENT_ROWS = 5,	    /* a file_event: rows that were evicted are needed again */
+	EVENT_MAPPINGS = 6, /* a mappings_event */
 };
 
 /**
@@ -177,11 +364,19 @@ struct file_event {
 };
 
 /**
- * struct process_event - A process began to execute a program, was forked or ended.
+ * struct mappings_event - The mappings of a process are not known, or do not cover an address.
+ * @address: That address.
+ */
+struct mappings_event {
+	struct event event;
+	u64 address;
+};
+
+/**
+ * struct process_event - A process was forked or ended.
  * @cgroup_id:       Its cgroup.
  * @parent_start_ns: For a fork: when the parent started.
  * @parent:          For a fork: the parent's process id.
- * @path:            For an exec: the path as given to execve(2).
  */
 struct process_event {
 	struct event event;
@@ -190,14 +385,51 @@ struct process_event {
 	u32 parent;
 	u32 reserved;
 	char comm[COMM_BYTES];
-	char path[PATH_BYTES];
 };
 
+/**
+ * struct exec_event - A process began to execute a program. All that names it is read here and now, since
+ * it may be gone in a moment.
+ * @cgroup_id:     Inode of its cgroup in the v2 hierarchy.
+ * @cgroup_v1_id:  Inode of its cgroup in the v1 hierarchy that @cgroup_v1 is of, or 0.
+ * @pid_namespace: Inode of its PID namespace.
+ * @argument_bytes:    How many bytes of its arguments are in @text, each ended by NUL.
+ * @environment_bytes: How many bytes of its environment follow them there.
+ * @path:          The path as given to execve(2).
+ * @cgroup:        Names on the cgroup's path in the v2 hierarchy, innermost first; empty beyond the root.
+ * @cgroup_v1:     The same in a v1 hierarchy: of pids, cpu or memory, the first there is.
+ * @text:          Only as much of it is sent as is used.
+ */
+struct exec_event {
+	struct event event;
+	u64 cgroup_id;
+	u64 cgroup_v1_id;
+	u32 pid_namespace;
+	u16 argument_bytes;
+	u16 environment_bytes;
+	char comm[COMM_BYTES];
+	char path[PATH_BYTES];
+	char cgroup[CGROUP_LEVELS][CGROUP_NAME_BYTES];
+	char cgroup_v1[CGROUP_LEVELS][CGROUP_NAME_BYTES];
+	char text[ARGUMENT_BYTES_MAX + ENVIRONMENT_BYTES_MAX];
+};
+
+#define EXEC_EVENT_BYTES_MIN (768)
+
 _Static_assert(sizeof(struct file_key) == 32, "file_key");
-_Static_assert(sizeof(struct file_entry) == 16, "file_entry");
+_Static_assert(sizeof(struct file_entry) == 40, "file_entry");
+_Static_assert(sizeof(struct mapping_entry) * MAPPING_LEAF_ENTRIES == UNWIND_PAGE_BYTES, "mapping_entry");
+_Static_assert(sizeof(struct mapping_node) == UNWIND_PAGE_BYTES, "mapping_node");
+_Static_assert(sizeof(struct process_entry) == 24, "process_entry");
+_Static_assert(sizeof(struct process_verdict) == 16, "process_verdict");
+_Static_assert(sizeof(struct filter_rule) == 40, "filter_rule");
+_Static_assert(sizeof(struct lost_key) == 16, "lost_key");
 _Static_assert(sizeof(struct sample) == 56, "sample");
+_Static_assert(sizeof(struct raw_tail) == 296, "raw_tail");
 _Static_assert(sizeof(struct event) == 24, "event");
 _Static_assert(sizeof(struct file_event) == 152, "file_event");
-_Static_assert(sizeof(struct process_event) == 192, "process_event");
+_Static_assert(sizeof(struct mappings_event) == 32, "mappings_event");
+_Static_assert(sizeof(struct process_event) == 64, "process_event");
+_Static_assert(__builtin_offsetof(struct exec_event, text) == EXEC_EVENT_BYTES_MIN, "exec_event");
 
 #endif

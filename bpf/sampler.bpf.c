@@ -11,7 +11,7 @@
  *   FEATURES=510  Linux 5.10: the user registers' place on the kernel stack is computed.
  *   FEATURES=515  Linux 5.15: bpf_task_pt_regs() knows it (it moved in 6.9 with FRED).
  */
-#include "vma.h"
+#include "filter.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -87,7 +87,7 @@ __attribute__((noinline)) int step(u32 slot)
 	if (state->record.sample.user_frames >= USER_FRAMES_MAX)
 		return STOP_DEPTH;
 	address = state->regs.ip - !state->regs.leaf;
-	if (raw_frames) {
+	if (numbered_mappings) {
 		frame_push(state, frame_tagged(FRAME_RAW, address));
 	} else {
 		stop = locate(state, slot, address);
@@ -218,6 +218,7 @@ INLINE void sample_header(struct state *state, struct task_struct *task, u64 now
 	sample->cpu = bpf_get_smp_processor_id();
 	sample->kernel_frames = 0;
 	sample->user_frames = 0;
+	sample->flags = 0;
 	bpf_get_current_comm(sample->comm, sizeof(sample->comm));
 }
 
@@ -238,8 +239,10 @@ INLINE void sample_send(struct state *state)
 		flags = BPF_RB_FORCE_WAKEUP;
 	count(COUNT_USER_FRAMES, sample->user_frames);
 	count(COUNT_KERNEL_FRAMES, sample->kernel_frames);
-	if (bpf_ringbuf_output(&samples, &state->record, sizeof(*sample) + frames * 8, flags))
+	if (bpf_ringbuf_output(&samples, &state->record, sizeof(*sample) + frames * 8, flags)) {
 		count(COUNT_LOST_RING, 1);
+		count_lost(sample->tgid, sample->start_ns, LOST_RING);
+	}
 }
 
 /**
@@ -258,12 +261,13 @@ int sample_cpu(struct sample_context *ctx)
 
 	if (!(u32)id) /* the idle task, which exclude_idle should have kept away */
 		return 0;
-	if (filter_processes && !bpf_map_lookup_elem(&targets, &tgid))
+	if (!is_wanted(tgid))
 		return 0;
 	count(COUNT_SAMPLES, 1);
 	state = state_of(SLOT_SAMPLE);
 	if (!state) {
 		count(COUNT_LOST_STATE, 1);
+		count_lost(tgid, BPF_CORE_READ(task, group_leader, start_boottime), LOST_STATE);
 		return 0;
 	}
 	sample_header(state, task, now);
@@ -282,11 +286,18 @@ int sample_cpu(struct sample_context *ctx)
 	return 0;
 }
 
+INLINE void event_begin(struct event *event, u32 kind, struct task_struct *task)
+{
+	event->kind = kind;
+	event->tgid = BPF_CORE_READ(task, tgid);
+	event->time_ns = bpf_ktime_get_ns();
+	event->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
 /**
- * process_event_send - Report what happened to @task's process.
+ * process_event_send - Report that @task's process was forked or ended.
  */
-INLINE void process_event_send(u32 kind, struct task_struct *task, struct task_struct *parent,
-			       const char *path)
+INLINE void process_event_send(u32 kind, struct task_struct *task, struct task_struct *parent)
 {
 	struct process_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
@@ -294,28 +305,62 @@ INLINE void process_event_send(u32 kind, struct task_struct *task, struct task_s
 		count(COUNT_LOST_EVENTS, 1);
 		return;
 	}
-	event->event.kind = kind;
-	event->event.tgid = BPF_CORE_READ(task, tgid);
-	event->event.time_ns = bpf_ktime_get_ns();
-	event->event.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	event_begin(&event->event, kind, task);
 	event->cgroup_id = bpf_get_current_cgroup_id();
 	event->parent = 0;
 	event->parent_start_ns = 0;
 	event->reserved = 0;
-	event->path[0] = 0;
 	if (parent) {
 		event->parent = BPF_CORE_READ(parent, tgid);
 		event->parent_start_ns = BPF_CORE_READ(parent, group_leader, start_boottime);
 	}
 	bpf_probe_read_kernel(event->comm, sizeof(event->comm), &task->comm);
-	if (path)
-		bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
-	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, event_flags());
 }
 
-INLINE bool is_wanted(u32 tgid)
+/**
+ * cgroup_names - Read the innermost names of a cgroup's path.
+ */
+INLINE void cgroup_names(char names[CGROUP_LEVELS][CGROUP_NAME_BYTES], struct kernfs_node *node)
 {
-	return !filter_processes || bpf_map_lookup_elem(&targets, &tgid);
+	for (u32 level = 0; level < CGROUP_LEVELS; level++) {
+		struct kernfs_node *parent = node ? kernfs_parent(node) : NULL;
+
+		names[level][0] = 0;
+		/* The root has no parent, and no name worth telling. */
+		if (parent)
+			bpf_probe_read_kernel_str(names[level], CGROUP_NAME_BYTES, BPF_CORE_READ(node, name));
+		node = parent;
+	}
+}
+
+/**
+ * exec_text_read - Read the first bytes of arguments and environment of @task, the current one.
+ *
+ * The kernel has just written them, so they are in memory.
+ *
+ * Return: how many bytes of @event are in use now.
+ */
+INLINE u64 exec_text_read(struct exec_event *event, struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	u64 from = BPF_CORE_READ(mm, arg_start);
+	u64 arguments = BPF_CORE_READ(mm, arg_end) - from;
+	u64 environment;
+
+	if (arguments > ARGUMENT_BYTES_MAX)
+		arguments = ARGUMENT_BYTES_MAX;
+	if (bpf_probe_read_user(event->text, arguments, (void *)from))
+		arguments = 0;
+	from = BPF_CORE_READ(mm, env_start);
+	environment = BPF_CORE_READ(mm, env_end) - from;
+	if (environment > ENVIRONMENT_BYTES_MAX)
+		environment = ENVIRONMENT_BYTES_MAX;
+	if (bpf_probe_read_user(event->text + arguments, environment, (void *)from))
+		environment = 0;
+	event->argument_bytes = arguments;
+	event->environment_bytes = environment;
+	return EXEC_EVENT_BYTES_MIN + arguments + environment;
 }
 
 /**
@@ -327,9 +372,30 @@ int process_exec(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = (void *)ctx->args[0];
 	struct linux_binprm *program = (void *)ctx->args[2];
 	u32 tgid = BPF_CORE_READ(task, tgid);
+	struct kernfs_node *v1;
+	struct exec_event *event;
+	u32 zero = 0;
+	u64 bytes;
 
-	if (is_wanted(tgid))
-		process_event_send(EVENT_EXEC, task, NULL, BPF_CORE_READ(program, filename));
+	verdict_forget(tgid, false);
+	if (!is_wanted(tgid) && !report_excluded)
+		return 0;
+	event = bpf_map_lookup_elem(&exec_events, &zero);
+	if (!event)
+		return 0;
+	v1 = cgroup_v1_node(task);
+	event_begin(&event->event, EVENT_EXEC, task);
+	event->cgroup_id = bpf_get_current_cgroup_id();
+	event->cgroup_v1_id = v1 ? BPF_CORE_READ(v1, id) : 0;
+	event->pid_namespace = pid_namespace(task);
+	event->path[0] = 0;
+	bpf_probe_read_kernel(event->comm, sizeof(event->comm), &task->comm);
+	bpf_probe_read_kernel_str(event->path, sizeof(event->path), BPF_CORE_READ(program, filename));
+	cgroup_names(event->cgroup, cgroup_v2_node(task));
+	cgroup_names(event->cgroup_v1, v1);
+	bytes = exec_text_read(event, task);
+	if (bpf_ringbuf_output(&events, event, bytes, event_flags()))
+		count(COUNT_LOST_EVENTS, 1);
 	return 0;
 }
 
@@ -344,11 +410,10 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	u32 parent_tgid = BPF_CORE_READ(parent, tgid);
 	u32 tgid = BPF_CORE_READ(child, tgid);
 
-	if (tgid == parent_tgid || !is_wanted(parent_tgid))
+	if (tgid == parent_tgid)
 		return 0;
-	if (filter_processes)
-		bpf_map_update_elem(&targets, &tgid, &parent_tgid, BPF_ANY);
-	process_event_send(EVENT_FORK, child, parent, NULL);
+	if (verdict_inherit(parent_tgid, tgid, BPF_CORE_READ(child, start_boottime)))
+		process_event_send(EVENT_FORK, child, parent);
 	return 0;
 }
 
@@ -360,12 +425,14 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (void *)ctx->args[0];
 	u32 tgid = BPF_CORE_READ(task, tgid);
+	bool wanted;
 
-	if (BPF_CORE_READ(task, signal, live.counter) > 0 || !is_wanted(tgid))
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
-	if (filter_processes)
-		bpf_map_delete_elem(&targets, &tgid);
-	process_event_send(EVENT_EXIT, task, NULL, NULL);
+	wanted = is_wanted(tgid);
+	verdict_forget(tgid, true);
+	if (wanted)
+		process_event_send(EVENT_EXIT, task, NULL);
 	return 0;
 }
 

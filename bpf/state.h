@@ -35,10 +35,11 @@ struct mapping {
 	u32 reserved;
 };
 
-/* A record as it goes into the ring, with room for the largest. */
+/* A record as it goes into the ring, with room for the largest; the tail follows the last frame. */
 struct record {
 	struct sample sample;
 	u64 frames[FRAMES_MAX];
+	u8 tail[sizeof(struct raw_tail) + RAW_STACK_BYTES_MAX];
 };
 
 /**
@@ -70,9 +71,11 @@ struct state {
 
 /* Set by user space before loading. */
 const volatile u32 possible_cpus = 1;
-const volatile u32 filter_processes = 0; /* sample only `targets` and their children */
-const volatile u32 raw_frames = 0;	 /* the self-test failed: user space looks up addresses */
-const volatile u32 ring_bytes = 1 << 20; /* size of `samples`, to wake its reader when half full */
+const volatile u32 filter_default = VERDICT_NONE; /* without rules and targets there are no verdicts */
+const volatile u32 report_excluded = 0; /* tell of execs that are not sampled: rules by names need them */
+const volatile u32 numbered_mappings = 0; /* the self-test failed: user space tells the mappings */
+const volatile u32 ring_bytes = 1 << 20;  /* size of `samples`, to wake its reader when half full */
+const volatile u32 events_bytes = 1 << 17; /* size of `events`, likewise */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -84,6 +87,21 @@ struct {
 	__uint(max_entries, 1 << 17);
 } events SEC(".maps");
 
+struct unwind_chunk {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, UNWIND_CHUNK_PAGES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, u8[UNWIND_PAGE_BYTES]);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, UNWIND_CHUNKS_MAX);
+	__type(key, u32);
+	__array(values, struct unwind_chunk);
+} unwind_chunks SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
@@ -93,10 +111,45 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, struct process_verdict);
+} verdicts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
+	__type(key, struct filter_rule);
+	__type(value, u32);
+} filter_rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u32);
-} targets SEC(".maps");
+} filter_generation SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, struct process_entry);
+} process_mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct lost_key);
+	__type(value, u64);
+} lost SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exec_event);
+} exec_events SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -118,6 +171,31 @@ INLINE void count(u32 counter, u64 by)
 
 	if (value)
 		*value += by;
+}
+
+/**
+ * count_lost - Count a lost sample of a process.
+ */
+INLINE void count_lost(u32 tgid, u64 start_ns, u32 reason)
+{
+	struct lost_key key = {.start_ns = start_ns, .tgid = tgid, .reason = reason};
+	u64 *value = bpf_map_lookup_elem(&lost, &key);
+	u64 one = 1;
+
+	if (value)
+		__sync_fetch_and_add(value, 1);
+	else if (bpf_map_update_elem(&lost, &key, &one, BPF_NOEXIST))
+		count(COUNT_LOST_UNNAMED, 1);
+}
+
+/**
+ * event_flags - How to put an event into its ring: wake its reader only when it fills up.
+ */
+INLINE u64 event_flags(void)
+{
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > events_bytes / 2)
+		return BPF_RB_FORCE_WAKEUP;
+	return BPF_RB_NO_WAKEUP;
 }
 
 INLINE struct state *state_of(u32 slot)

@@ -20,6 +20,7 @@
 #define CORE __attribute__((preserve_access_index))
 
 /* Bits which every supported kernel has at the same place. */
+#define PF_EXITING 0x00000004
 #define PF_KTHREAD 0x00200000
 #define VM_EXEC 0x00000004
 #define PAGE_SHIFT 12 /* x86-64; arm64 kernels with larger pages are refused by user space */
@@ -92,6 +93,11 @@ struct mm_context {
 
 struct mm_struct {
 	unsigned long start_stack;
+	unsigned long arg_start;
+	unsigned long arg_end;
+	unsigned long env_start;
+	unsigned long env_end;
+	struct file *exe_file;
 	struct mm_context context;
 } CORE;
 
@@ -131,8 +137,64 @@ struct thread_struct {
 	unsigned long fsbase; /* x86-64 only */
 } CORE;
 
+struct kernfs_node {
+	const char *name;
+	u64 id;
+} CORE;
+
+/* Up to 6.14. */
+struct kernfs_node___plain {
+	struct kernfs_node *parent;
+} CORE;
+
+/* From 6.15. */
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
+} CORE;
+
+struct cgroup {
+	struct kernfs_node *kn;
+	void *root;
+} CORE;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+} CORE;
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+	struct cgroup *dfl_cgrp;
+} CORE;
+
+/* Numbers differ between kernels; the loader finds them. */
+enum cgroup_subsys_id {
+	pids_cgrp_id = 0x5001,
+	cpu_cgrp_id,
+	memory_cgrp_id,
+};
+
+struct ns_common {
+	unsigned int inum;
+} CORE;
+
+struct pid_namespace {
+	struct ns_common ns;
+} CORE;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} CORE;
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} CORE;
+
 struct task_struct {
 	struct mm_struct *mm;
+	struct css_set *cgroups;
+	struct pid *thread_pid;
 	void *stack;
 	unsigned int flags;
 	int pid;

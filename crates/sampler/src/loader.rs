@@ -6,7 +6,7 @@ use aya::maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{PerfEvent, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
-use crate::abi::{Counter, TestResult};
+use crate::abi::{Counter, ProcessVerdict, TestResult, Verdict, process_verdict};
 use crate::error::StartError;
 use crate::files::FilesMap;
 use crate::kernel::{self, Capabilities, Capability, Version};
@@ -28,6 +28,10 @@ static OBJECTS: [(FeatureLevel, &[u8]); 0] = [];
 const RING_BYTES_MIN: u32 = 1 << 19;
 const RING_BYTES_PER_CPU: u32 = 1 << 15;
 const RING_BYTES_MAX: u32 = 1 << 24;
+/// Processes on which there is a verdict, where there are filters.
+const VERDICTS_MAX: u32 = 16_384;
+/// Processes whose mappings user space tells, where the kernel side cannot find them.
+const PROCESSES_MAX: u32 = 16_384;
 
 /// What the loaded programs need from the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,14 +132,17 @@ fn load_level(target: &Target, overrides: &Overrides, raw_frames: bool) -> Resul
     let cpus = kernel::possible_cpus().map_err(StartError::system("read how many CPUs there are"))?;
     let ring_bytes =
         cpus.saturating_mul(RING_BYTES_PER_CPU).clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
-    let filter = u32::from(matches!(target, Target::Processes(_)));
+    let filtered = matches!(target, Target::Processes(_));
+    let filter_default = if filtered { Verdict::Exclude as u32 } else { 0 };
     let mut bpf = EbpfLoader::new()
         .override_global("possible_cpus", &cpus, true)
-        .override_global("filter_processes", &filter, true)
-        .override_global("raw_frames", &u32::from(raw_frames), true)
+        .override_global("filter_default", &filter_default, true)
+        .override_global("numbered_mappings", &u32::from(raw_frames), true)
         .override_global("ring_bytes", &ring_bytes, true)
         .map_max_entries("samples", ring_bytes)
-        .map_max_entries("targets", if filter == 0 { 1 } else { 4096 })
+        .map_max_entries("verdicts", if filtered { VERDICTS_MAX } else { 1 })
+        .map_max_entries("filter_rules", 1)
+        .map_max_entries("process_mappings", if raw_frames { PROCESSES_MAX } else { 1 })
         .load(object)
         .map_err(|error| refused("maps and relocations", &error))?;
     let sample_program = load_programs(&mut bpf)?;
@@ -194,11 +201,12 @@ fn attach_tracepoints(bpf: &mut Ebpf) -> Result<(), StartError> {
 }
 
 fn add_targets(bpf: &mut Ebpf, pids: &[u32]) -> Result<(), StartError> {
-    let map = bpf.map_mut("targets").ok_or_else(|| missing("targets"))?;
-    let mut targets: BpfHashMap<_, u32, u32> =
-        BpfHashMap::try_from(map).map_err(|error| refused("targets", &error.into()))?;
+    let map = bpf.map_mut("verdicts").ok_or_else(|| missing("verdicts"))?;
+    let mut verdicts: BpfHashMap<_, u32, ProcessVerdict> =
+        BpfHashMap::try_from(map).map_err(|error| refused("verdicts", &error.into()))?;
+    let target = process_verdict(0, Verdict::Target, 0);
     for pid in pids {
-        targets.insert(pid, 0, 0).map_err(|error| refused("targets", &error.into()))?;
+        verdicts.insert(pid, target, 0).map_err(|error| refused("verdicts", &error.into()))?;
     }
     Ok(())
 }

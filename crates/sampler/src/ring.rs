@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use aya::maps::{MapData, RingBuf};
 use hearth_unwind::StopReason;
 
-use crate::abi::{Event, FILE_ID_USER_MIN, Frame, Sample};
+use crate::abi::{Event, ExecEvent, FILE_ID_USER_MIN, Frame, Sample};
 use crate::aggregate::{Aggregate, mark};
 use crate::cpus::CpuTimers;
 use crate::files::{FileTable, Job};
@@ -134,9 +134,11 @@ impl Accumulator {
                 key: Some(file.key),
                 name: file.name,
             }),
-            Event::Exec { process, time_ns, cgroup_id, comm, path } => {
+            Event::Exec(exec) => {
+                let ExecEvent { process, time_ns, cgroup_id, comm, path, .. } = *exec;
                 self.processes.exec(process, time_ns, cgroup_id, comm, path);
             }
+            Event::Rows(_) | Event::Mappings { .. } => {}
             Event::Fork { process, parent } => self.processes.fork(process, parent),
             Event::Exit { process } => self.processes.exit(process),
         }

@@ -9,6 +9,7 @@ use std::fs;
 use aya::Ebpf;
 use hearth_unwind::StopReason;
 
+use crate::abi::halves;
 use crate::loader::test_lookup;
 
 /// Mappings tested; a process like ours has about forty.
@@ -110,13 +111,6 @@ fn compare(bpf: &mut Ebpf, address: u64, want: Option<&Line>) -> Result<(), Stri
         "{address:#x}: /proc/self/maps says {line:x?}; the kernel side says result {result}, {start:x}-{end:x}, \
          offset {offset:#x}, kind {kind}, executable {executable}"
     ))
-}
-
-/// The two 32-bit fields that share a word.
-fn halves(word: u64) -> [u32; 2] {
-    let bytes = word.to_ne_bytes();
-    let half = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    [half(0), half(4)]
 }
 
 #[cfg(test)]

@@ -64,6 +64,16 @@ stop_reasons! {
     NoRegisters = 10, "STOP_NO_REGISTERS", "no registers", false;
     /// The process runs in 32-bit mode, which is not walked.
     ThirtyTwoBit = 11, "STOP_32_BIT", "32-bit process", false;
+    /// The file's unwind table is not ready, and code that keeps no frame pointer cannot be walked without.
+    UnknownFile = 12, "STOP_UNKNOWN_FILE", "unknown file", false;
+    /// The code says how to find its caller in a way that is not understood.
+    NoRule = 13, "STOP_NO_RULE", "unsupported rule", false;
+    /// The caller can be found only by a register whose value is not known in this frame.
+    Register = 14, "STOP_REGISTER", "unknown register", false;
+    /// The file's unwind table was replaced during the walk.
+    Evicted = 15, "STOP_EVICTED", "table evicted", false;
+    /// The caller's frame would not lie above this one.
+    Backwards = 16, "STOP_BACKWARDS", "not up the stack", false;
 }
 
 impl StopReason {
@@ -106,6 +116,6 @@ mod tests {
             assert_eq!(usize::from(reason.number()), index, "{reason:?}");
             assert_eq!(StopReason::from_number(reason.number()), Some(*reason));
         }
-        assert_eq!(StopReason::from_number(12), None);
+        assert_eq!(StopReason::from_number(17), None);
     }
 }
