@@ -33,22 +33,50 @@ long read_user(void *to, u32 bytes, u64 from);
 /* User addresses have at most 48 bits on arm64 here; above them lies a pointer's signature (PAC). */
 #define ARM64_ADDRESS_MASK ((1ull << 48) - 1)
 
+/*
+ * DWARF's numbers of the stack pointer and the frame pointer, how many registers there are (a power of
+ * two), and as a mask those which are known in a frame that was interrupted.
+ */
+#if defined(__TARGET_ARCH_arm64)
+#define REGISTER_SP 31
+#define REGISTER_FP 29
+#define REGISTERS 32
+#define REGISTERS_KNOWN 0x7fffffffu
+#else
+#define REGISTER_SP 7
+#define REGISTER_FP 6
+#define REGISTERS 16
+#define REGISTERS_KNOWN 0xff3fu
+#endif
+
+/* A frame pointer whose value was lost: no address of a word, so that nothing is read through it. */
+#define FP_UNKNOWN 1
+
 /**
  * struct registers - What is needed to find the caller of a frame.
  * @ip:          Instruction pointer; in callers the return address.
  * @sp:          Lower bound of what may be read next: the stack pointer, then the end of the frame.
  * @fp:          Frame pointer.
+ * @lr:          Link register (arm64); means something only where @leaf is set.
  * @stack_top:   Top of the thread's stack, or 0 if unknown.
  * @start_bytes: START_BYTES_MAIN or START_BYTES_THREAD.
  * @leaf:        The frame was interrupted, so @ip is the instruction itself.
+ * @known:       Bit n says that @other[n] is known; REGISTERS_KNOWN where a walk begins.
+ * @reserved:    0.
+ * @other:       The registers by DWARF's numbers: x86-64 rax, rdx, rcx, rbx, rsi, rdi, -, -, r8 to r15;
+ *               arm64 x0 to x30. Needed at a leaf, where code may address its frame by any of them.
  */
 struct registers {
 	u64 ip;
 	u64 sp;
 	u64 fp;
+	u64 lr;
 	u64 stack_top;
 	u32 start_bytes;
 	u32 leaf;
+	u32 known;
+	u32 reserved;
+	u64 other[REGISTERS];
 };
 
 /**
@@ -164,6 +192,7 @@ INLINE int leaf_step(struct registers *regs)
 	regs->ip = ip;
 	regs->sp = slot + 8;
 	regs->leaf = 0;
+	regs->known = 0;
 	return 1;
 }
 
@@ -194,6 +223,7 @@ INLINE int frame_pointer_step(struct registers *regs)
 	regs->fp = link[0];
 	regs->ip = link[1];
 	regs->leaf = 0;
+	regs->known = 0;
 	return WALK_ON;
 }
 
