@@ -122,6 +122,9 @@ pub(crate) struct Sample<'a> {
     pub(crate) time_ns: u64,
     pub(crate) process: ProcessKey,
     pub(crate) cgroup_id: u64,
+    /// Thread id, as the initial PID namespace counts.
+    pub(crate) tid: u32,
+    pub(crate) cpu: u16,
     pub(crate) comm: &'a [u8],
     /// Why the walk ended: the number of a stop reason.
     pub(crate) stop: u16,
@@ -184,6 +187,8 @@ impl<'a> Sample<'a> {
             time_ns: u64_at(record, 0)?,
             process: ProcessKey { pid: u32_at(record, 24)?, start_ns: u64_at(record, 8)? },
             cgroup_id: u64_at(record, 16)?,
+            tid: u32_at(record, 28)?,
+            cpu: u16_at(record, 48)?,
             comm: record.get(32..32 + COMM_BYTES)?,
             stop: u16::from(*record.get(54)?),
             kernel: frames.get(..kernel_bytes)?,

@@ -3,8 +3,11 @@
 //! Each function owns what it opens, checks what the kernel returns and keeps no pointer.
 #![expect(
     unsafe_code,
-    reason = "perf_event_open, its ioctls, poll and malloc_trim have no safe wrapper here"
+    reason = "perf_event_open, its ioctls, shared memory, poll, membarrier and malloc_trim have no safe wrapper here"
 )]
+
+mod chunk;
+mod sideband;
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -12,6 +15,11 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+pub(crate) use chunk::{CHUNK_PAGES, Chunk, PAGE_BYTES, Page};
+pub(crate) use sideband::MappingRecords;
+
+const PERF_TYPE_HARDWARE: u32 = 0;
+const PERF_COUNT_HW_CPU_CYCLES: u64 = 0;
 const PERF_TYPE_SOFTWARE: u32 = 1;
 const PERF_COUNT_SW_CPU_CLOCK: u64 = 0;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
@@ -19,6 +27,7 @@ const PERF_EVENT_IOC_ENABLE: u32 = 0x2400;
 const PERF_EVENT_IOC_SET_BPF: u32 = 0x4004_2408;
 const ATTR_DISABLED: u64 = 1 << 0;
 const ATTR_EXCLUDE_IDLE: u64 = 1 << 7;
+const ATTR_FREQUENCY: u64 = 1 << 10;
 
 /// `struct perf_event_attr`, the first published version (`PERF_ATTR_SIZE_VER0`).
 #[repr(C)]
@@ -36,21 +45,52 @@ struct PerfEventAttr {
     config1: u64,
 }
 
-/// Opens a disabled timer on `cpu` that fires every `period_ns` of time the CPU is not idle.
-pub(crate) fn open_cpu_clock(cpu: u32, period_ns: u64) -> io::Result<OwnedFd> {
-    let attr = PerfEventAttr {
-        kind: PERF_TYPE_SOFTWARE,
-        size: 64,
-        config: PERF_COUNT_SW_CPU_CLOCK,
-        sample_period: period_ns,
-        flags: ATTR_DISABLED | ATTR_EXCLUDE_IDLE,
-        ..PerfEventAttr::default()
+impl PerfEventAttr {
+    const BYTES: u32 = 64;
+
+    fn software() -> Self {
+        Self { kind: PERF_TYPE_SOFTWARE, size: Self::BYTES, ..Self::default() }
+    }
+}
+
+const _: () = assert!(size_of::<PerfEventAttr>() == PerfEventAttr::BYTES as usize);
+
+/// What makes a CPU's timer fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// Every so many nanoseconds of time.
+    Time { period_ns: u64 },
+    /// Cycles of the CPU, about so often in a second in which it is never idle. Needs a hardware counter.
+    Cycles { per_second: u64 },
+}
+
+/// Opens a disabled timer on `cpu`, which does not fire while the CPU is idle.
+pub(crate) fn open_clock(cpu: u32, clock: Clock) -> io::Result<OwnedFd> {
+    let attr = match clock {
+        Clock::Time { period_ns } => PerfEventAttr {
+            config: PERF_COUNT_SW_CPU_CLOCK,
+            sample_period: period_ns,
+            flags: ATTR_DISABLED | ATTR_EXCLUDE_IDLE,
+            ..PerfEventAttr::software()
+        },
+        Clock::Cycles { per_second } => PerfEventAttr {
+            kind: PERF_TYPE_HARDWARE,
+            size: PerfEventAttr::BYTES,
+            config: PERF_COUNT_HW_CPU_CYCLES,
+            sample_period: per_second,
+            flags: ATTR_DISABLED | ATTR_EXCLUDE_IDLE | ATTR_FREQUENCY,
+            ..PerfEventAttr::default()
+        },
     };
-    const _: () = assert!(size_of::<PerfEventAttr>() == 64);
+    perf_event_open(&attr, cpu)
+}
+
+/// Opens an event on all that runs on `cpu`.
+fn perf_event_open(attr: &PerfEventAttr, cpu: u32) -> io::Result<OwnedFd> {
     // SAFETY: `attr` points to a live `perf_event_attr` whose `size` field the kernel checks before
     // reading, and the kernel keeps no reference to it. The other arguments are plain integers.
     let result = unsafe {
-        libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(&attr), -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)
+        libc::syscall(libc::SYS_perf_event_open, std::ptr::from_ref(attr), -1, cpu, -1, PERF_FLAG_FD_CLOEXEC)
     };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -58,6 +98,27 @@ pub(crate) fn open_cpu_clock(cpu: u32, period_ns: u64) -> io::Result<OwnedFd> {
     let fd = i32::try_from(result).map_err(io::Error::other)?;
     // SAFETY: the call succeeded, so `fd` is open, and nothing else has seen it: we own it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens a disabled timer on `cpu` that fires every `period_ns` of time the CPU is not idle.
+pub(crate) fn open_cpu_clock(cpu: u32, period_ns: u64) -> io::Result<OwnedFd> {
+    open_clock(cpu, Clock::Time { period_ns })
+}
+
+/// Waits until every BPF program that is running now has ended, some milliseconds.
+///
+/// What was taken out of a map before the call is not in use after it.
+///
+/// # Errors
+///
+/// `EINVAL` on kernels with CPUs that are never interrupted (`nohz_full`), `ENOSYS` on some built without
+/// it; waiting a second serves as well.
+pub(crate) fn wait_for_programs() -> io::Result<()> {
+    // The kernel implements this command by waiting for readers of RCU, which running programs are.
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the arguments are integers.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Runs a loaded BPF program whenever `event` fires, and starts the event.
