@@ -6,16 +6,17 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use hearth_block::{Blob, Block, Error as BlockError, Filter, Point, Row, Series, Source, merge};
+use hearth_block::{Blob, Block, Error as BlockError, Filter, Point, Row, Series, Source, Summary, merge};
 use hearth_profile::Dictionary;
 
 use crate::Error;
 use crate::catalog::BlockRow;
 use crate::files::{self, Files};
+use crate::naming::with_names;
 use crate::options::Step;
 use crate::shared::Shared;
 
@@ -31,6 +32,9 @@ pub(crate) struct StoredBlock {
     shared: Weak<Shared>,
     /// Whether the catalog no longer has it, so that it goes when its last reader does.
     replaced: AtomicBool,
+    /// Up to which generation of symbols its dictionary has all names.
+    named: AtomicU64,
+    build_ids: OnceLock<Box<[String]>>,
 }
 
 /// A file that is opened for each read: a store has more blocks than a process may have open files.
@@ -54,8 +58,49 @@ impl Blob for BlockFile {
 impl StoredBlock {
     pub(crate) fn new(shared: &Arc<Shared>, row: BlockRow) -> Arc<Self> {
         let path = path_of(&shared.files, &row);
-        let shared = Arc::downgrade(shared);
-        Arc::new(Self { row, path, reader: OnceLock::new(), shared, replaced: AtomicBool::new(false) })
+        Arc::new(Self {
+            path,
+            reader: OnceLock::new(),
+            shared: Arc::downgrade(shared),
+            replaced: AtomicBool::new(false),
+            named: AtomicU64::new(row.named),
+            build_ids: OnceLock::new(),
+            row,
+        })
+    }
+
+    /// Up to which generation of symbols its dictionary has all names.
+    pub(crate) fn named(&self) -> u64 {
+        self.named.load(Ordering::Acquire)
+    }
+
+    /// Notes that symbols up to this generation have no name that its dictionary lacks.
+    pub(crate) fn set_named(&self, generation: u64) {
+        self.named.store(generation, Ordering::Release);
+    }
+
+    /// The binaries that its stacks mention.
+    pub(crate) fn build_ids(&self) -> Result<&[String], BlockError> {
+        if let Some(known) = self.build_ids.get() {
+            return Ok(known);
+        }
+        let read = self.checked(self.reader().and_then(Block::build_ids))?;
+        Ok(self.build_ids.get_or_init(|| read.into()))
+    }
+
+    /// The dictionary as it is on the disk.
+    pub(crate) fn stored_dictionary(&self) -> Result<Arc<Dictionary>, BlockError> {
+        self.checked(self.reader().and_then(Block::dictionary))
+    }
+
+    /// Writes it with another dictionary; see [`Block::rewrite`].
+    pub(crate) fn rewrite(
+        &self,
+        name: &str,
+        dictionary: &Dictionary,
+        out: Out,
+    ) -> Result<(Out, Summary), BlockError> {
+        self.checked(self.reader().and_then(|reader| reader.rewrite(name, dictionary, out)))
     }
 
     /// Lets the file be deleted as soon as nobody reads it.
@@ -109,11 +154,15 @@ impl Source for StoredBlock {
 
     fn dictionary(&self) -> Result<Arc<Dictionary>, BlockError> {
         let Some(shared) = self.shared.upgrade() else { return self.reader()?.dictionary() };
-        if let Some(dictionary) = shared.dictionaries().get(self.row.id) {
-            return Ok(dictionary);
-        }
-        let dictionary = self.checked(self.reader().and_then(Block::dictionary))?;
-        shared.dictionaries().put(self.row.id, &dictionary);
+        let generation = shared.generation();
+        let kept = shared.dictionaries().get(self.row.id);
+        let (after, dictionary) = match kept {
+            Some((named, dictionary)) if named >= generation => return Ok(dictionary),
+            Some(kept) => kept,
+            None => (self.named(), self.stored_dictionary()?),
+        };
+        let dictionary = with_names(shared.options.namer.as_ref(), &self.row.tenant, after, dictionary);
+        shared.dictionaries().put(self.row.id, generation, &dictionary);
         Ok(dictionary)
     }
 
@@ -129,32 +178,49 @@ impl Source for StoredBlock {
 /// Dictionaries read last, up to a bound.
 #[derive(Debug, Default)]
 pub(crate) struct Dictionaries {
-    kept: VecDeque<(i64, Arc<Dictionary>, usize)>,
+    kept: VecDeque<Kept>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    block: i64,
+    /// Up to which generation of symbols it has all names.
+    named: u64,
+    dictionary: Arc<Dictionary>,
     bytes: usize,
 }
 
 impl Dictionaries {
-    fn get(&mut self, id: i64) -> Option<Arc<Dictionary>> {
-        let at = self.kept.iter().position(|(kept, ..)| *kept == id)?;
+    /// A block's dictionary with the generation of symbols up to which it has all names.
+    fn get(&mut self, block: i64) -> Option<(u64, Arc<Dictionary>)> {
+        let at = self.kept.iter().position(|kept| kept.block == block)?;
         let entry = self.kept.remove(at)?;
-        let dictionary = Arc::clone(&entry.1);
+        let found = (entry.named, Arc::clone(&entry.dictionary));
         self.kept.push_back(entry);
-        Some(dictionary)
+        Some(found)
     }
 
-    fn put(&mut self, id: i64, dictionary: &Arc<Dictionary>) {
+    fn put(&mut self, block: i64, named: u64, dictionary: &Arc<Dictionary>) {
         let text: usize = dictionary.strings().map(str::len).sum();
         let entries =
             dictionary.strings().len() * 2 + dictionary.locations().len() * 3 + dictionary.stacks().len();
         let bytes = text + entries * 32;
-        if self.kept.iter().any(|(kept, ..)| *kept == id) || bytes > DICTIONARY_BYTES_MAX {
+        if let Some(at) = self.kept.iter().position(|kept| kept.block == block) {
+            let newer = self.kept.get(at).is_some_and(|kept| kept.named >= named);
+            if newer {
+                return;
+            }
+            self.bytes -= self.kept.remove(at).map_or(0, |kept| kept.bytes);
+        }
+        if bytes > DICTIONARY_BYTES_MAX {
             return;
         }
         self.bytes += bytes;
-        self.kept.push_back((id, Arc::clone(dictionary), bytes));
+        self.kept.push_back(Kept { block, named, dictionary: Arc::clone(dictionary), bytes });
         while self.bytes > DICTIONARY_BYTES_MAX {
-            let Some((.., bytes)) = self.kept.pop_front() else { break };
-            self.bytes -= bytes;
+            let Some(oldest) = self.kept.pop_front() else { break };
+            self.bytes -= oldest.bytes;
         }
     }
 }
@@ -163,6 +229,9 @@ pub(crate) fn path_of(files: &Files, row: &BlockRow) -> PathBuf {
     files.blocks_dir().join(&*row.tenant).join(&row.file)
 }
 
+/// What a block is written to.
+pub(crate) type Out = BufWriter<File>;
+
 /// Merges sources into a durable block that is not in the catalog yet.
 pub(crate) fn write_block(
     shared: &Shared,
@@ -170,6 +239,18 @@ pub(crate) fn write_block(
     sources: &[Arc<dyn Source>],
     level: u8,
     created_ms: i64,
+) -> Result<BlockRow, Error> {
+    // Sources read from now on have these names at least.
+    let named = shared.generation();
+    let row = write_durably(shared, tenant, |name, out| merge(name, sources, out))?;
+    Ok(BlockRow { level, created_ms, named, ..row })
+}
+
+/// Makes a block that `fill` writes durable; its level and history are for the caller to say.
+pub(crate) fn write_durably(
+    shared: &Shared,
+    tenant: &Arc<str>,
+    fill: impl FnOnce(&str, Out) -> Result<(Out, Summary), BlockError>,
 ) -> Result<BlockRow, Error> {
     let files = &shared.files;
     let dir = files.blocks_dir().join(&**tenant);
@@ -180,8 +261,7 @@ pub(crate) fn write_block(
     let write = || {
         files.reach(Step::BlockWrite).map_err(|source| Error::io("write", &temporary, source))?;
         let out = BufWriter::new(files.create(&temporary)?);
-        let (out, summary) =
-            merge(&temporary.display().to_string(), sources, out).map_err(Error::of_block)?;
+        let (out, summary) = fill(&temporary.display().to_string(), out).map_err(Error::of_block)?;
         let synced =
             out.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         synced.map_err(|source| Error::io("write", &temporary, source))?;
@@ -195,11 +275,12 @@ pub(crate) fn write_block(
             id: 0,
             tenant: Arc::clone(tenant),
             file,
-            level,
+            level: 0,
             rows: summary.rows,
             bytes: summary.bytes,
             slot_range_ms: summary.slot_range_ms,
-            created_ms,
+            created_ms: 0,
+            named: 0,
         }),
         Err(error) => {
             files::delete(&temporary)?;

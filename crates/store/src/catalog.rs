@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS blocks (
     first_slot_ms INTEGER NOT NULL,
     last_slot_ms INTEGER NOT NULL,
     created_ms INTEGER NOT NULL,
+    named INTEGER NOT NULL DEFAULT 0,
     UNIQUE (tenant, file)
 );
 CREATE TABLE IF NOT EXISTS batches (
@@ -45,6 +46,8 @@ pub(crate) struct BlockRow {
     pub bytes: u64,
     pub slot_range_ms: (i64, i64),
     pub created_ms: i64,
+    /// Up to which generation of symbols its dictionary has all names.
+    pub named: u64,
 }
 
 /// An acknowledged batch: tenant, id, when it came.
@@ -84,6 +87,10 @@ impl Catalog {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.execute_batch(SCHEMA)?;
+            // Catalogs made before names could arrive late; a program of that time ignores the column.
+            if connection.prepare("SELECT named FROM blocks LIMIT 0").is_err() {
+                connection.execute_batch("ALTER TABLE blocks ADD COLUMN named INTEGER NOT NULL DEFAULT 0")?;
+            }
             Ok(connection)
         };
         let connection = open().map_err(failed(&path))?;
@@ -120,7 +127,7 @@ impl Catalog {
     pub(crate) fn blocks(&self) -> Result<Vec<BlockRow>, Error> {
         let read = || {
             let mut query = self.connection.prepare(
-                "SELECT id, tenant, file, level, rows, bytes, first_slot_ms, last_slot_ms, created_ms \
+                "SELECT id, tenant, file, level, rows, bytes, first_slot_ms, last_slot_ms, created_ms, named \
                  FROM blocks ORDER BY id",
             )?;
             let rows = query.query_map([], |row| {
@@ -133,6 +140,7 @@ impl Catalog {
                     bytes: row.get::<_, i64>(5)?.cast_unsigned(),
                     slot_range_ms: (row.get(6)?, row.get(7)?),
                     created_ms: row.get(8)?,
+                    named: row.get::<_, i64>(9)?.cast_unsigned(),
                 })
             })?;
             rows.collect::<Result<Vec<_>, _>>()
@@ -194,6 +202,21 @@ impl Catalog {
         commit(&mut self.connection).map_err(failed(&self.path))
     }
 
+    /// Notes that symbols up to this generation have no name that these blocks lack.
+    pub(crate) fn set_named(&mut self, ids: &[i64], generation: u64) -> Result<(), Error> {
+        let commit = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            for id in ids {
+                transaction.execute(
+                    "UPDATE blocks SET named = ?2 WHERE id = ?1",
+                    params![id, generation.cast_signed()],
+                )?;
+            }
+            transaction.commit()
+        };
+        if ids.is_empty() { Ok(()) } else { commit(&mut self.connection).map_err(failed(&self.path)) }
+    }
+
     /// Whether a block is in the catalog.
     pub(crate) fn find(&self, tenant: &str, file: &str) -> Result<Option<i64>, Error> {
         let select = "SELECT id FROM blocks WHERE tenant = ?1 AND file = ?2";
@@ -205,8 +228,8 @@ impl Catalog {
 fn insert(transaction: &Transaction<'_>, block: &mut BlockRow) -> rusqlite::Result<()> {
     let (first, last) = block.slot_range_ms;
     transaction.execute(
-        "INSERT INTO blocks (tenant, file, level, rows, bytes, first_slot_ms, last_slot_ms, created_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO blocks (tenant, file, level, rows, bytes, first_slot_ms, last_slot_ms, created_ms, named) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             &*block.tenant,
             block.file,
@@ -215,7 +238,8 @@ fn insert(transaction: &Transaction<'_>, block: &mut BlockRow) -> rusqlite::Resu
             block.bytes.cast_signed(),
             first,
             last,
-            block.created_ms
+            block.created_ms,
+            block.named.cast_signed()
         ],
     )?;
     block.id = transaction.last_insert_rowid();

@@ -1,11 +1,11 @@
 //! The compactor: merges segments into blocks of an hour, deletes what is too old, sets aside what is
-//! damaged. Sums never change; readers never notice.
+//! damaged, gives names to blocks whose symbols came late. Sums never change; readers never notice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearth_block::Source;
 use tokio::sync::oneshot;
@@ -14,6 +14,7 @@ use crate::Error;
 use crate::blocks::{StoredBlock, path_of, write_block};
 use crate::catalog::BlockRow;
 use crate::files;
+use crate::naming::name_blocks;
 use crate::shared::{Shared, now_ms};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -24,6 +25,9 @@ const INPUTS_MAX: usize = 128;
 const INPUT_BYTES_MAX: u64 = 512 << 20;
 /// How often to look without being told.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// How often blocks are rewritten for names that arrived: queries have them at once, and symbols
+/// often come one after the other.
+const NAMING_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// The level of a whole hour's block.
 const HOUR_LEVEL: u8 = 2;
 
@@ -39,13 +43,18 @@ pub(crate) enum CompactJob {
 
 /// Works until told to stop.
 pub(crate) fn run(shared: &Arc<Shared>, jobs: &Receiver<CompactJob>) {
+    let mut last_naming = Instant::now();
     loop {
         let reply = match jobs.recv_timeout(LOOK_INTERVAL) {
             Ok(CompactJob::Now(reply)) => Some(reply),
             Ok(CompactJob::Look) | Err(RecvTimeoutError::Timeout) => None,
             Ok(CompactJob::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         };
-        let done = look(shared);
+        let mut done = look(shared);
+        if done.is_ok() && (reply.is_some() || last_naming.elapsed() >= NAMING_INTERVAL) {
+            done = name_blocks(shared);
+            last_naming = Instant::now();
+        }
         if let Err(error) = &done {
             tracing::error!("compaction failed, will be tried again: {error}");
             let mut state = shared.state();
@@ -132,34 +141,40 @@ fn compact(
     let inputs: Vec<_> = blocks.iter().filter(|block| job.inputs.contains(&block.row.id)).cloned().collect();
     let sources: Vec<_> = inputs.iter().map(|block| Arc::clone(block) as Arc<dyn Source>).collect();
     let created_ms = inputs.iter().map(|block| block.row.created_ms).max().unwrap_or(0);
-    let mut row = match write_block(shared, tenant, &sources, job.level, created_ms) {
+    let row = match write_block(shared, tenant, &sources, job.level, created_ms) {
         // The block withdrew itself; the rest is merged the next time.
         Err(Error::Block(hearth_block::Error::Corrupt { .. })) => return Ok(false),
         written => written?,
     };
-    let replaced = shared.catalog().replace(&job.inputs, Some(&mut row));
+    exchange(shared, &job.inputs, row)
+}
+
+/// Puts a durable block in the place of others; `false` if one of them disappeared meanwhile.
+pub(crate) fn exchange(shared: &Arc<Shared>, inputs: &[i64], mut row: BlockRow) -> Result<bool, Error> {
+    let replaced = shared.catalog().replace(inputs, Some(&mut row));
     match replaced {
         Ok(true) => {}
-        // A block disappeared meanwhile: nothing was changed.
+        // Nothing was changed.
         Ok(false) => {
             files::delete(&path_of(&shared.files, &row))?;
             return Ok(false);
         }
         // It may have happened nevertheless; only the next start can tell.
-        Err(error) => return Err(settle(shared, job, row, error)),
+        Err(error) => return Err(settle(shared, inputs, row, error)),
     }
-    swap(shared, tenant, &job.inputs, Some(StoredBlock::new(shared, row)));
+    let tenant = Arc::clone(&row.tenant);
+    swap(shared, &tenant, inputs, Some(StoredBlock::new(shared, row)));
     Ok(true)
 }
 
 /// After a commit that failed: makes memory agree with what the catalog says.
-fn settle(shared: &Arc<Shared>, job: &Merge, mut row: BlockRow, error: Error) -> Error {
+fn settle(shared: &Arc<Shared>, inputs: &[i64], mut row: BlockRow, error: Error) -> Error {
     let found = shared.catalog().find(&row.tenant, &row.file);
     match found {
         Ok(Some(id)) => {
             row.id = id;
             let tenant = Arc::clone(&row.tenant);
-            swap(shared, &tenant, &job.inputs, Some(StoredBlock::new(shared, row)));
+            swap(shared, &tenant, inputs, Some(StoredBlock::new(shared, row)));
         }
         Ok(None) => {
             if let Err(error) = files::delete(&path_of(&shared.files, &row)) {
@@ -231,6 +246,7 @@ mod tests {
             bytes: 1,
             slot_range_ms: (slot_ms, slot_ms),
             created_ms: 0,
+            named: 0,
         }
     }
 

@@ -116,7 +116,7 @@ fn write_frozen(shared: &Shared, frozen: &mut Frozen) -> Result<Vec<BlockRow>, E
     }
     let mut rows = Vec::with_capacity(frozen.heads.len());
     for (tenant, head) in &frozen.heads {
-        let Some(source) = head.source() else { continue };
+        let Some(source) = head.source(shared.options.namer.as_ref(), tenant) else { continue };
         match write_block(shared, tenant, &[source as Arc<dyn Source>], 0, now_ms()) {
             Ok(row) => rows.push(row),
             Err(error) => {

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use hearth_block::{Error as BlockError, Filter, Point, Row, Series, Source};
+use hearth_block::{Error as BlockError, Filter, Namer, Point, Row, Series, Source};
 use hearth_profile::{Dictionary, Remap};
 use indexmap::IndexSet;
 
 use crate::Write;
+use crate::naming::with_names;
 
 /// Rows copied out under one lock.
 const ROWS_PER_COPY: usize = 16_384;
@@ -43,7 +44,8 @@ struct Tables {
 
 #[derive(Debug, Default)]
 struct Copies {
-    dictionary: Option<Arc<Dictionary>>,
+    /// With the generation of symbols up to which it has all names.
+    dictionary: Option<(u64, Arc<Dictionary>)>,
     series: Option<Arc<[Series]>>,
 }
 
@@ -105,11 +107,17 @@ impl Head {
         self.tables().slot_range_ms
     }
 
-    /// What the head holds now; `None` if that is nothing.
-    pub(crate) fn source(self: &Arc<Self>) -> Option<Arc<HeadSource>> {
+    /// What the tenant's head holds now; `None` if that is nothing.
+    pub(crate) fn source(
+        self: &Arc<Self>,
+        namer: Option<&Arc<dyn Namer>>,
+        tenant: &Arc<str>,
+    ) -> Option<Arc<HeadSource>> {
         let tables = self.tables();
         let slot_range_ms = tables.slot_range_ms?;
         Some(Arc::new(HeadSource {
+            namer: namer.cloned(),
+            tenant: Arc::clone(tenant),
             head: Arc::clone(self),
             rows: tables.rows.len(),
             series: tables.series.len(),
@@ -122,6 +130,8 @@ impl Head {
 /// A head as it was at one moment.
 #[derive(Debug)]
 pub(crate) struct HeadSource {
+    namer: Option<Arc<dyn Namer>>,
+    tenant: Arc<str>,
     head: Arc<Head>,
     rows: usize,
     series: usize,
@@ -160,12 +170,16 @@ impl Source for HeadSource {
     }
 
     fn dictionary(&self) -> Result<Arc<Dictionary>, BlockError> {
+        let generation = self.namer.as_ref().map_or(0, |namer| namer.generation());
         let mut copies = self.head.copies.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(copy) = copies.dictionary.as_ref().filter(|copy| copy.stacks().len() >= self.stacks) {
-            return Ok(Arc::clone(copy));
-        }
-        let dictionary = Arc::new(self.head.tables().dictionary.clone());
-        copies.dictionary = Some(Arc::clone(&dictionary));
+        let copy = copies.dictionary.clone().filter(|(_, copy)| copy.stacks().len() >= self.stacks);
+        let (after, dictionary) = match copy {
+            Some((named, copy)) if named >= generation => return Ok(copy),
+            Some(copy) => copy,
+            None => (0, Arc::new(self.head.tables().dictionary.clone())),
+        };
+        let dictionary = with_names(self.namer.as_ref(), &self.tenant, after, dictionary);
+        copies.dictionary = Some((generation, Arc::clone(&dictionary)));
         Ok(dictionary)
     }
 

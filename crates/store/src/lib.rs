@@ -31,6 +31,7 @@ mod files;
 mod flush;
 mod head;
 mod log;
+mod naming;
 mod open;
 mod options;
 mod payload;
@@ -218,7 +219,7 @@ impl Store {
     }
 
     /// Does now what the store does by itself now and then: merges segments, deletes what is older
-    /// than the retention, sets aside what is damaged.
+    /// than the retention, sets aside what is damaged, writes names that arrived into blocks.
     ///
     /// # Errors
     ///

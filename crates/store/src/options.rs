@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_block::Namer;
+
 /// When the log is forced to the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncPolicy {
@@ -78,6 +80,8 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// To whom new files shall belong. Default: whom the process runs as.
     pub owner: Option<Owner>,
+    /// Who knows names for addresses that came without. Default: nobody.
+    pub namer: Option<Arc<dyn Namer>>,
     /// Lets tests stop or fail the store at any step.
     pub probe: Option<Probe>,
 }
@@ -100,6 +104,7 @@ impl Default for Options {
             compact_segments: 20,
             retention: Some(Duration::from_secs(31 * 24 * 60 * 60)),
             owner: None,
+            namer: None,
             probe: None,
         }
     }
@@ -136,6 +141,8 @@ pub struct Stats {
     pub torn_bytes: u64,
     /// Flushes and compactions that failed since the store was opened.
     pub flush_failures: u64,
+    /// Blocks that got names after they were written, since the store was opened.
+    pub blocks_named: u64,
     /// Why the last flush or compaction failed; `None` after one that succeeded.
     pub last_flush_error: Option<String>,
     /// Why writes are refused at present.

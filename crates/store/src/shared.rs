@@ -98,6 +98,11 @@ impl Shared {
         self.next_unique.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The generation of the newest symbols; 0 without any.
+    pub(crate) fn generation(&self) -> u64 {
+        self.options.namer.as_ref().map_or(0, |namer| namer.generation())
+    }
+
     /// Notes a damaged file.
     pub(crate) fn report_damage(&self, message: String) {
         tracing::error!("{message}");
@@ -121,13 +126,12 @@ impl Shared {
 
     pub(crate) fn snapshot(&self) -> View {
         let state = self.state();
-        let view = |tenant: &Tenant| TenantView {
-            heads: tenant.frozen.iter().chain([&tenant.active]).filter_map(Head::source).collect(),
-            blocks: Arc::clone(&tenant.blocks),
+        let view = |(name, tenant): (&Arc<str>, &Tenant)| {
+            let heads = tenant.frozen.iter().chain([&tenant.active]);
+            let heads = heads.filter_map(|head| head.source(self.options.namer.as_ref(), name)).collect();
+            (Arc::clone(name), TenantView { heads, blocks: Arc::clone(&tenant.blocks) })
         };
-        View {
-            tenants: state.tenants.iter().map(|(name, tenant)| (Arc::clone(name), view(tenant))).collect(),
-        }
+        View { tenants: state.tenants.iter().map(view).collect() }
     }
 }
 

@@ -7,12 +7,12 @@ use std::io::{self, BufRead, BufReader, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hearth_block::{Filter, Row, SLOT_MS, Series, Snapshot};
-use hearth_profile::{Dictionary, Function, LabelSet, Line, Location, ProfileType};
+use hearth_block::{Filter, Frames, NamedFrame, Namer, Row, SLOT_MS, Series, Snapshot};
+use hearth_profile::{Dictionary, Function, LabelSet, Line, Location, Mapping, ProfileType};
 use tempfile::TempDir;
 
 use crate::{Error, Options, Probe, Step, Store, SyncPolicy, Write};
@@ -639,4 +639,126 @@ async fn dying_at_any_step_loses_nothing_that_was_acknowledged() {
         }
         assert!(!all.is_empty(), "{step:?}");
     }
+}
+
+/// A write of one row whose leaf has an address only, called by `main`; each in an hour of its own.
+fn unnamed(number: u64) -> Write {
+    let mut write = write(number);
+    write.rows[0].slot_ms = TIME_MS + number as i64 * 3_600_000;
+    let dictionary = &mut write.dictionary;
+    let main = dictionary.leaf_first(write.rows[0].stack).last().unwrap();
+    let (filename, build_id) = (dictionary.string("/opt/app"), dictionary.string("abcd"));
+    let mapping = dictionary.mapping(Mapping { filename, build_id, ..Mapping::default() });
+    let leaf = dictionary.location(Location { mapping, address: 0x1000 + number, ..Location::default() });
+    write.rows[0].stack = dictionary.stack(&[leaf, main]);
+    write
+}
+
+/// Knows the binary `abcd` since the generation it holds; nothing while that is 0.
+#[derive(Debug, Default)]
+struct Symbols(AtomicU64);
+
+impl Namer for Symbols {
+    fn generation(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn arrived(&self, _: &str, build_id: &str) -> Option<u64> {
+        let generation = self.generation();
+        (generation > 0 && build_id == "abcd").then_some(generation)
+    }
+
+    fn frames(&self, _: &str, _: &str, _: &Mapping, address: u64) -> Option<Frames> {
+        let name = format!("work_{}_{}", address - 0x1000, self.generation());
+        Some([NamedFrame { name, ..NamedFrame::default() }].into())
+    }
+}
+
+fn names(store: &Store) -> Vec<String> {
+    let (sums, points) = sums(store.snapshot().as_ref(), TENANT).unwrap();
+    assert_eq!(sums.values().sum::<i64>(), points);
+    assert!(sums.values().all(|sum| *sum == 1), "{sums:?}");
+    sums.into_keys().collect()
+}
+
+#[tokio::test]
+async fn names_that_arrive_late_are_everywhere_at_once_and_stay() {
+    let dir = TempDir::new().unwrap();
+    let symbols = Arc::new(Symbols::default());
+    let namer: Arc<dyn Namer> = symbols.clone();
+    let options = Options { namer: Some(namer), ..options(dir.path()) };
+    let store = Store::open(options.clone()).unwrap();
+    for number in 0..2 {
+        store.append(TENANT, None, unnamed(number)).await.unwrap();
+        if number == 0 {
+            store.flush().await.unwrap();
+        }
+    }
+    assert_eq!(names(&store), ["app+0x1000", "app+0x1001"]);
+    // One is in a segment, one in the head; both were read before.
+    symbols.0.store(5, Ordering::SeqCst);
+    assert_eq!(names(&store), ["work_0_5", "work_1_5"]);
+    // What a flush writes has names; the segment before gets them by being rewritten.
+    store.flush().await.unwrap();
+    assert_eq!(store.stats().blocks_named, 0);
+    store.compact().await.unwrap();
+    assert_eq!((store.stats().blocks_named, store.stats().segments), (1, 2));
+    store.compact().await.unwrap();
+    assert_eq!(store.stats().blocks_named, 1, "nothing is looked at twice");
+    drop(store);
+    // Without symbols the names stay; better ones that come later replace them.
+    let store = Store::open(self::options(dir.path())).unwrap();
+    assert_eq!(names(&store), ["work_0_5", "work_1_5"]);
+    drop(store);
+    symbols.0.store(9, Ordering::SeqCst);
+    let store = Store::open(options).unwrap();
+    store.append(TENANT, None, unnamed(0)).await.unwrap();
+    assert_eq!(sums(store.snapshot().as_ref(), TENANT).unwrap().0["work_0_9"], 2);
+    // Two segments of one hour are merged, and that names them, too.
+    store.flush().await.unwrap();
+    store.compact().await.unwrap();
+    assert_eq!((store.stats().segments, store.stats().blocks_named), (2, 1));
+    drop(store);
+    let store = Store::open(self::options(dir.path())).unwrap();
+    let (sums, points) = sums(store.snapshot().as_ref(), TENANT).unwrap();
+    assert_eq!((sums["work_0_9"], sums["work_1_9"], points, store.stats().corrupt_files), (2, 1, 3, 0));
+}
+
+#[tokio::test]
+async fn a_failed_step_of_a_rewrite_leaves_the_old_block_or_the_new() {
+    for step in [Step::BlockWrite, Step::BlockRename, Step::CatalogCommit, Step::BlockDelete] {
+        let dir = TempDir::new().unwrap();
+        let (probe, flag) = failing(step, io::ErrorKind::Other);
+        let symbols = Arc::new(Symbols::default());
+        let namer: Arc<dyn Namer> = symbols.clone();
+        let with = Options { namer: Some(namer), probe: Some(probe), ..options(dir.path()) };
+        let store = Store::open(with.clone()).unwrap();
+        store.append(TENANT, None, unnamed(0)).await.unwrap();
+        store.flush().await.unwrap();
+        symbols.0.store(5, Ordering::SeqCst);
+        flag.store(true, Ordering::SeqCst);
+        let done = store.compact().await;
+        assert_eq!(done.is_ok(), step == Step::BlockDelete, "{step:?}");
+        assert_eq!(names(&store), ["work_0_5"], "{step:?}");
+        drop(store);
+        let store = Store::open(Options { probe: None, ..with }).unwrap();
+        assert_eq!((names(&store), blocks(dir.path()).len()), (vec!["work_0_5".to_owned()], 1), "{step:?}");
+        store.compact().await.unwrap();
+        assert_eq!((store.stats().segments, store.stats().corrupt_files), (1, 0), "{step:?}");
+        drop(store);
+        assert_eq!(names(&Store::open(options(dir.path())).unwrap()), ["work_0_5"], "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_from_before_late_names_is_read() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    append(&store, 0).await.unwrap();
+    store.shutdown().await.unwrap();
+    drop(store);
+    let catalog = rusqlite::Connection::open(dir.path().join("catalog.sqlite")).unwrap();
+    catalog.execute_batch("ALTER TABLE blocks DROP COLUMN named").unwrap();
+    drop(catalog);
+    assert_stored(&Store::open(options(dir.path())).unwrap(), [0]);
 }
