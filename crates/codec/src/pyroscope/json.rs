@@ -201,7 +201,7 @@ pub(crate) mod base64 {
 }
 
 /// Names of the values of all enums here; the names are unique across enums, as protobuf demands.
-const ENUM_VALUES: [(&str, i32); 12] = [
+const ENUM_VALUES: [(&str, i32); 14] = [
     ("PROFILE_FORMAT_UNSPECIFIED", 0),
     ("PROFILE_FORMAT_FLAMEGRAPH", 1),
     ("PROFILE_FORMAT_TREE", 2),
@@ -214,6 +214,8 @@ const ENUM_VALUES: [(&str, i32); 12] = [
     ("EXEMPLAR_TYPE_INDIVIDUAL", 2),
     ("EXEMPLAR_TYPE_SPAN", 3),
     ("HEATMAP_QUERY_TYPE_UNSPECIFIED", 0),
+    ("TYPE_EXECUTABLE_FULL", 1),
+    ("TYPE_EXECUTABLE_NO_TEXT", 2),
 ];
 
 /// An enum: read from its number or name; unknown names become 0. Written as its number.

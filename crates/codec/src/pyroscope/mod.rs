@@ -1,4 +1,5 @@
-//! Pyroscope's API messages: `querier.v1`, `push.v1`, `types.v1` and `google.v1.Profile`.
+//! Pyroscope's API messages: `querier.v1`, `push.v1`, `types.v1`, `debuginfo.v1alpha1` and
+//! `google.v1.Profile`.
 //!
 //! Each struct is one message and knows both encodings of the Connect protocol: protobuf through
 //! [`prost::Message`] and JSON through [`from_json`] and [`to_json`], which follow protobuf's JSON
@@ -8,7 +9,9 @@
 
 #[macro_use]
 mod json;
+pub mod debuginfo;
 pub mod google;
+pub mod parca;
 pub mod push;
 pub mod querier;
 pub mod types;
