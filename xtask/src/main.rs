@@ -1,6 +1,7 @@
 //! Development tasks, run as `cargo xtask TASK`.
 
 mod tidy;
+mod vm;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ Tasks:
   bench [ARGS]   build the release binaries and print the figures of benches/ (needs root for the sampler's)
   bpf [--check]  rebuild the committed BPF objects, or check that a rebuild is identical
   ui [--check]   rebuild the committed ui/dist, or check that a rebuild is identical
+  vm [ARGS]      boot kernels of Debian under QEMU and run the tests of kernels there (vm --help)
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Some("bench") => bench(rest),
         Some("bpf") => run(Command::new("bpf/build.sh").args(rest)),
         Some("ui") => run(Command::new("ui/build.sh").args(rest)),
+        Some("vm") => vm::run(&root(), rest),
         Some("help" | "--help" | "-h") => {
             say(HELP);
             Ok(())
