@@ -24,12 +24,18 @@ pub struct Registers {
     pub sp: u64,
     /// Frame pointer.
     pub fp: u64,
+    /// Link register (arm64); means something only where `leaf` is set.
+    pub lr: u64,
     /// Top of the thread's stack, or 0 if unknown.
     pub stack_top: u64,
     /// [`START_BYTES_MAIN`] or [`START_BYTES_THREAD`].
     pub start_bytes: u32,
     /// The frame was interrupted, so `ip` is the instruction itself.
     pub leaf: bool,
+    /// Bit n says that `other[n]` is known; [`Arch::known`](crate::Arch::known) where a walk begins.
+    pub known: u32,
+    /// The registers by DWARF's numbers, for code that addresses its frame by any of them.
+    pub other: [u64; 32],
 }
 
 /// The result of a step.
@@ -41,7 +47,7 @@ pub enum Outcome {
     Stop(StopReason),
 }
 
-fn word(memory: &impl Memory, address: u64) -> Option<u64> {
+pub(crate) fn word(memory: &impl Memory, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     memory.read(address, &mut bytes).then(|| u64::from_le_bytes(bytes))
 }
@@ -108,7 +114,7 @@ pub fn leaf_step(registers: &Registers, memory: &impl Memory) -> Option<Register
         .filter(|slot| *slot != 0)
         .or_else(|| is_frameless(registers, memory).then_some(registers.sp).filter(|slot| *slot != 0))?;
     let ip = word(memory, slot).filter(|ip| *ip != 0)?;
-    Some(Registers { ip, sp: slot.wrapping_add(8), leaf: false, ..*registers })
+    Some(Registers { ip, sp: slot.wrapping_add(8), leaf: false, known: 0, ..*registers })
 }
 
 /// The caller of a frame, by its frame pointer.
@@ -131,7 +137,14 @@ pub fn frame_pointer_step(registers: &Registers, memory: &impl Memory) -> Outcom
     if ip == 0 {
         return Outcome::Stop(StopReason::Root);
     }
-    Outcome::Caller(Registers { ip, sp: registers.fp.wrapping_add(16), fp, leaf: false, ..*registers })
+    Outcome::Caller(Registers {
+        ip,
+        sp: registers.fp.wrapping_add(16),
+        fp,
+        leaf: false,
+        known: 0,
+        ..*registers
+    })
 }
 
 /// The caller of a frame.
