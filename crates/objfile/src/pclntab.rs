@@ -301,17 +301,19 @@ impl<'d> Table<'d> {
                 return;
             };
             each(Frame { name: call.name, file, line, start_line: call.start_line });
-            at = call.caller;
+            at = call.caller.0;
         }
     }
 
-    fn inlined_at(&self, function: &Function, at: u64) -> Option<Inlined<'d>> {
+    fn inlined_at(&self, function: &Function, at: u64) -> Option<InlinedCall<'d>> {
         let index = u32::try_from(self.inline_indices(function).at(at)?).ok()?;
         self.inlined(function, index)
     }
 
-    /// Element `index` of the function's tree of inlined calls.
-    fn inlined(&self, function: &Function, index: u32) -> Option<Inlined<'d>> {
+    /// Element `index` of the function's tree of inlined calls, as
+    /// [`inline_indices`](Self::inline_indices) has them; none without
+    /// [`with_function_data`](Self::with_function_data).
+    pub fn inlined(&self, function: &Function, index: u32) -> Option<InlinedCall<'d>> {
         let (base, region) = self.inline?;
         let tree = self.data_address(function, FUNCDATA_INLINE_TREE, base)?;
         let (size, name, parent, start_line) =
@@ -323,7 +325,8 @@ impl<'d> Table<'d> {
             return None;
         }
         let start_line = start_line.and_then(|at| self.u32_at(element, at)).unwrap_or(0);
-        Some(Inlined { name: self.text(self.names, self.u32_at(element, name)?)?, caller, start_line })
+        let name = self.text(self.names, self.u32_at(element, name)?)?;
+        Some(InlinedCall { name, caller: ElfAddress(caller), start_line })
     }
 
     /// Where the function's data number `kind` are.
@@ -398,11 +401,14 @@ impl<'d> Table<'d> {
 }
 
 /// An inlined call.
-struct Inlined<'d> {
-    name: &'d str,
-    /// An instruction whose place in the source is the call.
-    caller: u64,
-    start_line: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InlinedCall<'d> {
+    /// The called function's name.
+    pub name: &'d str,
+    /// An instruction of the same function whose place in the source is the call.
+    pub caller: ElfAddress,
+    /// The line where the called function begins; 0 before Go 1.20.
+    pub start_line: u32,
 }
 
 /// Fields of a function's record, as offsets after its first field.

@@ -24,9 +24,9 @@ use object::elf;
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef};
 
-use crate::demangle::{RAW_NAME_BYTES_MAX, demangle, shortened, without_clone_suffixes};
+use crate::demangle::{RAW_NAME_BYTES_MAX, without_clone_suffixes};
 use crate::names::Names;
-use crate::{FrameSource, SourceFrame};
+use crate::{FrameSource, SourceFrame, named};
 
 /// How far back a look-up goes to find a function around nested symbols.
 const NESTED_MAX: usize = 64;
@@ -134,11 +134,7 @@ impl SymbolTable {
         if let Some(error) = &object.sections_error {
             return Err(error.clone().into());
         }
-        if object.class64 {
-            build::<elf::FileHeader64<Endianness>, R>(data, &object, limits)
-        } else {
-            build::<elf::FileHeader32<Endianness>, R>(data, &object, limits)
-        }
+        Functions::read(data, &object, limits)?.into_table(object.is_go())
     }
 
     /// The function which contains `address`; none between functions.
@@ -181,17 +177,7 @@ impl SymbolTable {
 impl FrameSource for SymbolTable {
     fn frames(&self, address: ElfAddress, out: &mut Vec<SourceFrame>) -> bool {
         let Some(symbol) = self.lookup(address) else { return false };
-        let (name, kind) = match (self.is_go, demangle(&symbol.name)) {
-            // Go does not mangle, and `main.cold` is a function named cold there.
-            (true, demangled) if demangled.kind == FrameKind::Native && !symbol.name.starts_with('_') => {
-                let name = symbol.name.strip_suffix(".abi0").unwrap_or(&symbol.name);
-                (shortened(name), FrameKind::Go)
-            }
-            (_, demangled) => (demangled.name, demangled.kind),
-        };
-        let name = name.into_owned();
-        let system_name = if name == symbol.name { String::new() } else { symbol.name };
-        out.push(SourceFrame { name, system_name, kind, ..SourceFrame::default() });
+        out.push(named(&symbol.name, if self.is_go { FrameKind::Go } else { FrameKind::Unknown }));
         true
     }
 }
@@ -232,11 +218,63 @@ struct Reader<'d> {
     copied_bytes_left: u64,
 }
 
+/// The functions of both tables, bounded, sorted and each with one name.
+pub(crate) struct Functions<'d> {
+    candidates: Vec<Candidate>,
+    strings: Vec<&'d [u8]>,
+}
+
+impl<'d> Functions<'d> {
+    /// Reads a file's tables; `object` is what its headers say.
+    pub(crate) fn read<R: ReadRef<'d>>(data: R, object: &ObjectFile, limits: &Limits) -> Result<Self, Error> {
+        if object.class64 {
+            build::<elf::FileHeader64<Endianness>, R>(data, object, limits)
+        } else {
+            build::<elf::FileHeader32<Endianness>, R>(data, object, limits)
+        }
+    }
+
+    /// First address, end and raw name of each, ascending; of several with one start the largest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64, &'d [u8])> {
+        self.candidates.iter().map(|symbol| (symbol.start, symbol.end, self.raw_name(symbol)))
+    }
+
+    /// The name of the function that begins at `address`.
+    pub(crate) fn name_at(&self, address: u64) -> Option<&'d [u8]> {
+        let at = self.candidates.partition_point(|symbol| symbol.start < address);
+        let symbol = self.candidates.get(at).filter(|symbol| symbol.start == address)?;
+        Some(self.raw_name(symbol))
+    }
+
+    fn raw_name(&self, symbol: &Candidate) -> &'d [u8] {
+        name_at(self.strings.get(usize::from(symbol.table)).copied().unwrap_or(&[]), symbol.name)
+    }
+
+    fn into_table(self, is_go: bool) -> Result<SymbolTable, Error> {
+        let raw: Vec<&[u8]> = self.iter().map(|(_, _, name)| name).collect();
+        let (names, ranks) = Names::rank(&raw).ok_or(Error::TooLarge {
+            what: "number of functions",
+            value: raw.len() as u64,
+            limit: u32::MAX.into(),
+        })?;
+        let mut entries = Vec::with_capacity(raw.len());
+        let mut nested = false;
+        let mut furthest = 0;
+        for (symbol, name) in self.candidates.iter().zip(ranks) {
+            let size = u32::try_from(symbol.end - symbol.start).unwrap_or(u32::MAX);
+            entries.push(Entry { start: symbol.start, size, name });
+            nested |= symbol.start < furthest;
+            furthest = furthest.max(symbol.end);
+        }
+        Ok(SymbolTable { entries: entries.into(), names, nested, is_go })
+    }
+}
+
 fn build<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
     data: R,
     object: &ObjectFile,
     limits: &Limits,
-) -> Result<SymbolTable, Error> {
+) -> Result<Functions<'d>, Error> {
     let unusable = |_| Error::Malformed { table: "section table", reason: "it cannot be read" };
     let header = H::parse(data).map_err(unusable)?;
     let endian = header.endian().map_err(unusable)?;
@@ -255,7 +293,7 @@ fn build<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>>(
             reader.read::<H, R>(data, endian, headers, section, table, limits)?;
         }
     }
-    reader.finish(object.is_go())
+    Ok(reader.finish())
 }
 
 fn section_range<S: SectionHeader>(section: &S, endian: S::Endian) -> (u64, u64, bool) {
@@ -357,8 +395,8 @@ impl<'d> Reader<'d> {
         Some(Candidate { start, end: start.saturating_add(size).min(bound), name, section, table, binding })
     }
 
-    /// Sorts, bounds and names.
-    fn finish(mut self, is_go: bool) -> Result<SymbolTable, Error> {
+    /// Sorts, bounds and chooses names.
+    fn finish(mut self) -> Functions<'d> {
         self.candidates.sort_unstable_by_key(|symbol| (symbol.start, std::cmp::Reverse(symbol.end)));
         self.bound_unsized();
         let mut candidates = std::mem::take(&mut self.candidates);
@@ -368,22 +406,7 @@ impl<'d> Reader<'d> {
                 .then_with(|| self.by_name(a, b))
         });
         candidates.dedup_by_key(|symbol| (symbol.start, symbol.end));
-        let raw: Vec<&[u8]> = candidates.iter().map(|symbol| self.raw_name(symbol)).collect();
-        let (names, ranks) = Names::rank(&raw).ok_or(Error::TooLarge {
-            what: "number of functions",
-            value: raw.len() as u64,
-            limit: u32::MAX.into(),
-        })?;
-        let mut entries = Vec::with_capacity(candidates.len());
-        let mut nested = false;
-        let mut furthest = 0;
-        for (symbol, name) in candidates.iter().zip(ranks) {
-            let size = u32::try_from(symbol.end - symbol.start).unwrap_or(u32::MAX);
-            entries.push(Entry { start: symbol.start, size, name });
-            nested |= symbol.start < furthest;
-            furthest = furthest.max(symbol.end);
-        }
-        Ok(SymbolTable { entries: entries.into(), names, nested, is_go })
+        Functions { candidates, strings: self.strings }
     }
 
     /// Gives symbols without a size their end, or drops them. Expects ascending order, and within

@@ -24,13 +24,18 @@
 //! mapping symbols; `kernel/kallsyms.c`; the Itanium C++ ABI §5.1; Rust RFC 2603.
 
 mod demangle;
+mod dwarf;
 mod elf;
+pub mod index;
 mod kernel;
 mod names;
+mod sections;
+mod source;
 
 pub use demangle::{Demangled, NAME_BYTES_MAX, RAW_NAME_BYTES_MAX, demangle};
 pub use elf::{Error, Limits, Symbol, SymbolTable};
 pub use kernel::{FUNCTION_BYTES_MAX, KernelSymbol, KernelSymbols, KernelSymbolsError};
+pub use source::{Cursor, Headers, ReadAt, headers};
 
 use hearth_objfile::ElfAddress;
 use hearth_profile::FrameKind;
@@ -50,6 +55,24 @@ pub struct SourceFrame {
     pub start_line: u32,
     /// What executes it.
     pub kind: FrameKind,
+}
+
+/// A frame without lines, named for people. `kind` is what executes the file's code where the name
+/// itself does not say it: Go for the symbols of Go programs.
+pub(crate) fn named(raw: &str, kind: FrameKind) -> SourceFrame {
+    let demangled = demangle(raw);
+    let (name, kind) = if kind == FrameKind::Go && demangled.kind != FrameKind::Rust && !raw.starts_with('_')
+    {
+        // Go does not mangle, and `main.cold` is a function named cold there.
+        (demangle::shortened(raw.strip_suffix(".abi0").unwrap_or(raw)), FrameKind::Go)
+    } else if kind == FrameKind::Rust {
+        (demangled.name, kind)
+    } else {
+        (demangled.name, demangled.kind)
+    };
+    let name = name.into_owned();
+    let system_name = if name == raw { String::new() } else { raw.to_owned() };
+    SourceFrame { name, system_name, kind, ..SourceFrame::default() }
 }
 
 /// Knows which functions are at an address of one object file.
