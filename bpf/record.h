@@ -301,6 +301,11 @@ struct sample {
  * instruction pointer. arm64: x0..x30, sp, then the instruction pointer.
  */
 #define RAW_REGISTERS 33
+#if defined(__TARGET_ARCH_arm64)
+#define RAW_REGISTER_IP 32
+#else
+#define RAW_REGISTER_IP 16
+#endif
 #define RAW_STACK_BYTES_MAX 16384
 
 /**

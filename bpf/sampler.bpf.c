@@ -69,6 +69,67 @@ INLINE int locate(struct state *state, u32 slot, u64 address)
 }
 
 /**
+ * rows_step - Go to the caller by the unwind rows of the current mapping's file.
+ *
+ * A global function: verified once.
+ *
+ * Return: WALK_ON, RULE_NONE if no row covers the instruction, or a stop reason.
+ */
+__attribute__((noinline)) int rows_step(u32 slot)
+{
+	struct state *state = state_of(slot);
+	struct rule rule;
+	u64 offset;
+	int result;
+
+	if (!state)
+		return STOP_NO_REGISTERS;
+	offset = state->regs.ip - !state->regs.leaf - state->mapping.start + state->mapping.offset;
+	/* Rows are kept for the first 4 GiB of a file. */
+	if (offset >> 32)
+		return RULE_NONE;
+	result = rows_find(state->mapping.root, state->mapping.generation, offset, &rule);
+	if (result != WALK_ON)
+		return result;
+	return rule_apply(&rule, &state->regs);
+}
+
+/**
+ * pointer_step - Go to the caller by the frame pointer. A global function: verified once.
+ */
+__attribute__((noinline)) int pointer_step(u32 slot)
+{
+	struct state *state = state_of(slot);
+
+	if (!state)
+		return STOP_NO_REGISTERS;
+	return walk_step(&state->regs);
+}
+
+/**
+ * caller_find - Go from the frame that was just recorded to its caller: by rows, else by frame pointer.
+ *
+ * Return: WALK_ON or a stop reason.
+ */
+INLINE int caller_find(struct state *state, u32 slot)
+{
+	const struct mapping *mapping = &state->mapping;
+	int result;
+
+	if (mapping->kind == MAPPING_ANONYMOUS)
+		return pointer_step(slot);
+	if (mapping->kind != MAPPING_FILE || !(mapping->rows & ROWS_DECIDED))
+		return STOP_UNKNOWN_FILE;
+	if (!(mapping->rows & FILE_ROWS_READY))
+		return pointer_step(slot);
+	result = rows_step(slot);
+	if (result == RULE_NONE)
+		return pointer_step(slot);
+	state->by_rows += result == WALK_ON;
+	return result;
+}
+
+/**
  * step - Record the current frame and go to its caller.
  *
  * The leaf is always recorded: it ran. A caller is recorded only if it lies in executable memory,
@@ -80,29 +141,67 @@ __attribute__((noinline)) int step(u32 slot)
 {
 	struct state *state = state_of(slot);
 	u64 address;
-	int stop = WALK_ON;
+	int stop;
 
 	if (!state)
 		return STOP_NO_REGISTERS;
 	if (state->record.sample.user_frames >= USER_FRAMES_MAX)
 		return STOP_DEPTH;
 	address = state->regs.ip - !state->regs.leaf;
-	if (numbered_mappings) {
+	stop = locate(state, slot, address);
+	if (stop == WALK_ON) {
+		frame_push(state, frame_encode(state, address));
+	} else if (state->regs.leaf || stop == STOP_UNKNOWN_FILE) {
 		frame_push(state, frame_tagged(FRAME_RAW, address));
+		return state->is_32_bit ? STOP_32_BIT : stop;
 	} else {
-		stop = locate(state, slot, address);
-		if (stop == WALK_ON)
-			frame_push(state, frame_encode(state, address));
-		else if (state->regs.leaf)
-			frame_push(state, frame_tagged(FRAME_RAW, address));
-		else
-			stop = chain_end(&state->regs, stop);
+		return chain_end(&state->regs, stop);
 	}
-	if (stop != WALK_ON)
-		return stop;
 	if (state->is_32_bit)
 		return STOP_32_BIT;
-	return walk_step(&state->regs);
+	return caller_find(state, slot);
+}
+
+/**
+ * registers_load - Begin a walk with the registers in state->saved.
+ */
+INLINE void registers_load(struct state *state)
+{
+	struct registers *regs = &state->regs;
+#if defined(__TARGET_ARCH_arm64)
+	const struct user_pt_regs *from = (void *)state->saved;
+
+	__builtin_memcpy(regs->other, from->regs, sizeof(from->regs));
+	regs->ip = from->pc;
+	regs->sp = from->sp;
+	regs->fp = from->regs[29];
+	regs->lr = from->regs[30];
+	state->is_32_bit = !!(from->pstate & 0x10);
+#else
+	const struct pt_regs *from = (void *)state->saved;
+
+	regs->other[0] = from->ax;
+	regs->other[1] = from->dx;
+	regs->other[2] = from->cx;
+	regs->other[3] = from->bx;
+	regs->other[4] = from->si;
+	regs->other[5] = from->di;
+	regs->other[8] = from->r8;
+	regs->other[9] = from->r9;
+	regs->other[10] = from->r10;
+	regs->other[11] = from->r11;
+	regs->other[12] = from->r12;
+	regs->other[13] = from->r13;
+	regs->other[14] = from->r14;
+	regs->other[15] = from->r15;
+	regs->ip = from->ip;
+	regs->sp = from->sp;
+	regs->fp = from->bp;
+	regs->lr = 0;
+	state->is_32_bit = from->cs == 0x23;
+#endif
+	regs->leaf = 1;
+	regs->known = REGISTERS_KNOWN;
 }
 
 /**
@@ -122,41 +221,35 @@ INLINE bool user_registers(struct state *state, struct sample_context *ctx, stru
 		saved = BPF_CORE_READ(task, stack) + THREAD_BYTES - bpf_core_type_size(struct pt_regs);
 #endif
 	}
-#if defined(__TARGET_ARCH_arm64)
-	struct user_pt_regs regs;
-
 	if (in_kernel) {
-		if (bpf_probe_read_kernel(&regs, sizeof(regs), saved))
+		if (bpf_probe_read_kernel(state->saved, sizeof(ctx->regs), saved))
 			return false;
 	} else {
-		__builtin_memcpy(&regs, &ctx->regs, sizeof(regs));
+		__builtin_memcpy(state->saved, &ctx->regs, sizeof(ctx->regs));
 	}
-	state->regs.ip = regs.pc;
-	state->regs.sp = regs.sp;
-	state->regs.fp = regs.regs[29];
-	state->is_32_bit = !!(regs.pstate & 0x10);
-#else
-	u64 cs;
-
-	if (in_kernel) {
-		/* rbp is the fifth, rip the seventeenth word; one read would need 168 bytes of stack. */
-		u64 last[5];
-
-		if (bpf_probe_read_kernel(&state->regs.fp, 8, &saved->bp) ||
-		    bpf_probe_read_kernel(last, sizeof(last), &saved->ip))
-			return false;
-		state->regs.ip = last[0];
-		cs = last[1];
-		state->regs.sp = last[3];
-	} else {
-		state->regs.ip = ctx->regs.ip;
-		state->regs.sp = ctx->regs.sp;
-		state->regs.fp = ctx->regs.bp;
-		cs = ctx->regs.cs;
-	}
-	state->is_32_bit = cs == 0x23;
-#endif
+	registers_load(state);
 	return true;
+}
+
+/**
+ * walk_begin - Set up a walk in the memory of @task, whose registers are loaded.
+ */
+INLINE void walk_begin(struct state *state, struct task_struct *task, struct mm_struct *mm)
+{
+	state->mm = (u64)mm;
+	state->vdso = (u64)BPF_CORE_READ(mm, context.vdso);
+	state->mapping.start = 0;
+	state->mapping.end = 0;
+	state->by_rows = 0;
+	if (state->record.sample.tgid == state->record.sample.tid) {
+		state->regs.stack_top = BPF_CORE_READ(mm, start_stack);
+		state->regs.start_bytes = START_BYTES_MAIN;
+	} else {
+		state->regs.stack_top = 0;
+		if (bpf_core_field_exists(task->thread.fsbase))
+			state->regs.stack_top = BPF_CORE_READ(task, thread.fsbase);
+		state->regs.start_bytes = START_BYTES_THREAD;
+	}
 }
 
 /**
@@ -179,20 +272,7 @@ INLINE int walk_prepare(struct state *state, struct sample_context *ctx, struct 
 	/* Helpers of io_uring and vhost share a process' memory but never run in user mode. */
 	if (!state->regs.ip)
 		return STOP_KERNEL_THREAD;
-	state->regs.leaf = 1;
-	state->mm = (u64)mm;
-	state->vdso = (u64)BPF_CORE_READ(mm, context.vdso);
-	state->mapping.start = 0;
-	state->mapping.end = 0;
-	if (state->record.sample.tgid == state->record.sample.tid) {
-		state->regs.stack_top = BPF_CORE_READ(mm, start_stack);
-		state->regs.start_bytes = START_BYTES_MAIN;
-	} else {
-		state->regs.stack_top = 0;
-		if (bpf_core_field_exists(task->thread.fsbase))
-			state->regs.stack_top = BPF_CORE_READ(task, thread.fsbase);
-		state->regs.start_bytes = START_BYTES_THREAD;
-	}
+	walk_begin(state, task, mm);
 	return WALK_ON;
 }
 
@@ -222,24 +302,107 @@ INLINE void sample_header(struct state *state, struct task_struct *task, u64 now
 	bpf_get_current_comm(sample->comm, sizeof(sample->comm));
 }
 
-/**
- * sample_send - Put the record into the ring.
- *
- * Its reader polls; it is woken only when the ring is filling up faster than it polls.
- */
-INLINE void sample_send(struct state *state)
+/* Where a record ends: behind its last frame. */
+INLINE u64 frames_end(const struct state *state)
 {
 	const struct sample *sample = &state->record.sample;
 	u64 frames = sample->kernel_frames + sample->user_frames;
-	u64 flags = BPF_RB_NO_WAKEUP;
 
 	if (frames > FRAMES_MAX)
 		frames = FRAMES_MAX;
+	return sizeof(*sample) + frames * 8;
+}
+
+/**
+ * stack_read - Copy the stack of the sampled thread from its stack pointer on.
+ *
+ * As much as there is below the stack's top; less if some of it cannot be read.
+ *
+ * Return: how many bytes.
+ */
+INLINE u64 stack_read(const struct registers *regs, u8 *to)
+{
+	u64 bytes = RAW_STACK_BYTES_MAX;
+
+	if (regs->stack_top > regs->sp && regs->stack_top - regs->sp < RAW_STACK_BYTES_MAX)
+		bytes = regs->stack_top - regs->sp;
+	for (u32 attempt = 0; attempt < 5; attempt++) {
+		if (bytes > RAW_STACK_BYTES_MAX)
+			return 0;
+		if (!bpf_probe_read_user(to, bytes, (void *)regs->sp))
+			return bytes;
+		bytes /= 2;
+	}
+	return 0;
+}
+
+/**
+ * tail_add - Add registers and stack to a sample which user space has to finish.
+ *
+ * Such samples may fill half of the ring, so that they never push out others.
+ *
+ * Return: where the record ends now.
+ */
+__attribute__((noinline)) u64 tail_add(u32 slot)
+{
+	struct state *state = state_of(slot);
+	const struct registers *regs;
+	struct raw_tail *tail;
+	u64 end, bytes;
+
+	if (!state)
+		return 0;
+	end = frames_end(state);
+	if (bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > ring_bytes / 2) {
+		count(COUNT_RAW_SKIPPED, 1);
+		return end;
+	}
+	regs = &state->regs;
+	tail = (void *)&state->record + end;
+	__builtin_memset(tail, 0, sizeof(*tail));
+	tail->known = regs->known;
+	__builtin_memcpy(tail->registers, regs->other, sizeof(regs->other));
+	tail->registers[REGISTER_SP] = regs->sp;
+	tail->registers[REGISTER_FP] = regs->fp;
+	tail->registers[RAW_REGISTER_IP] = regs->ip;
+	tail->known |= 1ull << REGISTER_SP | 1ull << RAW_REGISTER_IP;
+	if (regs->fp != FP_UNKNOWN)
+		tail->known |= 1ull << REGISTER_FP;
+#if defined(__TARGET_ARCH_arm64)
+	if (regs->leaf) {
+		tail->registers[30] = regs->lr;
+		tail->known |= 1ull << 30;
+	}
+#endif
+	tail->stack_top = regs->stack_top;
+	tail->start_bytes = regs->start_bytes;
+	tail->leaf = regs->leaf;
+	bytes = stack_read(regs, (void *)tail + sizeof(*tail));
+	tail->stack_bytes = bytes;
+	state->record.sample.flags |= SAMPLE_RAW_TAIL;
+	count(COUNT_RAW_TAILS, 1);
+	count(COUNT_RAW_BYTES, bytes);
+	return end + sizeof(*tail) + bytes;
+}
+
+/**
+ * sample_send - Put the record, which ends at @end, into the ring.
+ *
+ * Its reader polls; it is woken only when the ring is filling up faster than it polls.
+ */
+INLINE void sample_send(struct state *state, u64 end)
+{
+	const struct sample *sample = &state->record.sample;
+	u64 flags = BPF_RB_NO_WAKEUP;
+
+	if (end > sizeof(state->record))
+		end = sizeof(state->record);
 	if (bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > ring_bytes / 2)
 		flags = BPF_RB_FORCE_WAKEUP;
 	count(COUNT_USER_FRAMES, sample->user_frames);
 	count(COUNT_KERNEL_FRAMES, sample->kernel_frames);
-	if (bpf_ringbuf_output(&samples, &state->record, sizeof(*sample) + frames * 8, flags)) {
+	count(COUNT_ROWS_FRAMES, state->by_rows);
+	if (bpf_ringbuf_output(&samples, &state->record, end, flags)) {
 		count(COUNT_LOST_RING, 1);
 		count_lost(sample->tgid, sample->start_ns, LOST_RING);
 	}
@@ -281,7 +444,7 @@ int sample_cpu(struct sample_context *ctx)
 	for (u32 frame = 0; frame <= USER_FRAMES_MAX && stop == WALK_ON; frame++)
 		stop = step(SLOT_SAMPLE);
 	state->record.sample.stop = stop;
-	sample_send(state);
+	sample_send(state, stop == STOP_UNKNOWN_FILE ? tail_add(SLOT_SAMPLE) : frames_end(state));
 	count(COUNT_RUN_NS, bpf_ktime_get_ns() - now);
 	return 0;
 }
@@ -436,57 +599,4 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* What the self-test found, for user space to read. */
-struct test_result {
-	u64 start;
-	u64 end;
-	u64 offset;
-	u64 inode;
-	u32 kind;
-	u32 executable;
-	s32 result;
-	u32 reserved;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct test_result);
-} test_results SEC(".maps");
-
-/**
- * test_lookup - Look up an address of the calling process; run by BPF_PROG_TEST_RUN.
- *
- * args[0] is the address. The answer is left in `test_results`.
- */
-SEC("raw_tp")
-int test_lookup(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct state *state = state_of(SLOT_TEST);
-	struct test_result result = {};
-	struct mm_struct *mm;
-	u32 zero = 0;
-
-	if (!state)
-		return 1;
-	mm = BPF_CORE_READ(task, mm);
-	if (!mm)
-		return 1;
-	state->test = 1;
-	state->mm = (u64)mm;
-	state->vdso = (u64)BPF_CORE_READ(mm, context.vdso);
-	state->regs.ip = ctx->args[0];
-	state->regs.leaf = 1;
-	state->key.inode = 0;
-	result.result = mapping_find(SLOT_TEST);
-	result.start = state->mapping.start;
-	result.end = state->mapping.end;
-	result.offset = state->mapping.offset;
-	result.inode = state->mapping.kind == MAPPING_FILE ? state->key.inode : 0;
-	result.kind = state->mapping.kind;
-	result.executable = state->mapping.executable;
-	bpf_map_update_elem(&test_results, &zero, &result, BPF_ANY);
-	return 0;
-}
+#include "test.h"

@@ -8,6 +8,9 @@
 #include "types.h"
 #include "walk.h"
 
+/* A look-up's result which is no stop reason. */
+#define FOUND 0
+
 /* Working memory by use: a sampling interrupt may hit while the self-test runs. */
 #define SLOT_SAMPLE 0
 #define SLOT_TEST 1
@@ -16,7 +19,7 @@ enum mapping_kind {
 	MAPPING_NONE = 0,
 	MAPPING_FILE,
 	MAPPING_ANONYMOUS,
-	MAPPING_RAW, /* a file, but no id is left, or user space looks up addresses */
+	MAPPING_RAW, /* a file, but no id is left */
 };
 
 /**
@@ -24,6 +27,8 @@ enum mapping_kind {
  * @start:  Its first address.
  * @end:    The address behind it.
  * @offset: File offset of @start.
+ * @rows:   FILE_ROWS_* of its file.
+ * @root:   Where a look-up of its rows begins.
  */
 struct mapping {
 	u64 start;
@@ -32,7 +37,9 @@ struct mapping {
 	u32 file_id;
 	u32 kind;
 	u32 executable;
-	u32 reserved;
+	u32 rows;
+	u32 root;
+	u32 generation;
 };
 
 /* A record as it goes into the ring, with room for the largest; the tail follows the last frame. */
@@ -48,9 +55,13 @@ struct record {
  * @vdso:       Where its vDSO is mapped.
  * @next_file:  How many file ids this CPU has given out.
  * @node:       Copy of a node of the maple tree.
+ * @found_as:   The word by which the tree holds the mapping that was found.
+ * @found_in:   The node of the maple tree it was found in, 0 in other trees.
+ * @saved:      Copy of the user registers.
  * @key:        Key of the file of @mapping.
  * @file:       Its struct file.
  * @size:       Its size.
+ * @by_rows:    How many callers were found by rows.
  * @is_32_bit:  The process runs in compatibility mode.
  * @test:       A self-test's look-up: give out no id, ask for no file.
  */
@@ -61,11 +72,16 @@ struct state {
 	u64 vdso;
 	u64 next_file;
 	u64 node[32];
+	u64 found_as;
+	u64 found_in;
+	u64 saved[34];
 	struct file_key key;
 	u64 file;
 	s64 size;
+	u32 by_rows;
 	u32 is_32_bit;
 	u32 test;
+	u32 reserved;
 	struct record record;
 };
 

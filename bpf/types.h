@@ -101,6 +101,25 @@ struct mm_struct {
 	struct mm_context context;
 } CORE;
 
+struct seqcount {
+	unsigned int sequence;
+} CORE;
+
+/* From 6.13. */
+struct mm_struct___seqcount {
+	struct seqcount mm_lock_seq;
+} CORE;
+
+/* 6.4 to 6.12. */
+struct mm_struct___sequence {
+	int mm_lock_seq;
+} CORE;
+
+/* Up to 6.0. */
+struct mm_struct___cache {
+	u64 vmacache_seqnum;
+} CORE;
+
 /* From 6.1. */
 struct mm_struct___maple {
 	struct maple_tree mm_mt;

@@ -3,15 +3,18 @@
  * Address -> mapping -> file, by walking the kernel's own tree of mappings without its locks.
  *
  * No state per process is kept, so a process that has just begun is walked on its first sample. The
- * price is that another thread may change the tree meanwhile. Every result is therefore checked after
- * the walk: the node is alive and still holds the mapping, the mapping still belongs to this process
- * and covers the address. What fails is a counted stop (STOP_TREE_CHANGED), never a guess. User space
- * compares look-ups with /proc/self/maps before it trusts any of this on a new kernel.
+ * price is that another thread may change the tree meanwhile, and that on some kernels what leaves the
+ * tree is reused at once (mappings before 6.4 and from 6.15 on, open files from 6.7 on). So everything is
+ * read twice, with what it leads to in between, and the kernel's own count of changes must be the same
+ * before and after, where there is one. Then at most one change was under way, which goes from one state
+ * to another and not back: what is the same twice was so all the time. What fails is tried again, and at
+ * last a counted stop (STOP_TREE_CHANGED), never a guess. docs/adr/0006 has the argument per kernel.
+ * User space compares look-ups with /proc/self/maps before it trusts any of this on a new kernel.
  */
 #ifndef HEARTH_VMA_H
 #define HEARTH_VMA_H
 
-#include "state.h"
+#include "told.h"
 
 /* Linux' lib/maple_tree.c: nodes are 256-byte aligned, their pointers carry the type in bits 3..6. */
 #define MAPLE_NODE_MASK 255ull
@@ -24,17 +27,45 @@
 
 #define RB_LEVELS_MAX 40
 
-#define ASK_AGAIN_NS 200000000ull
+/* How often a look-up is tried that met a tree in motion. */
+#define ATTEMPTS_MAX 3
 
-#define FOUND 0
+#define ASK_AGAIN_NS 200000000ull
+#define USED_EVERY_NS 100000000ull
+#define ROWS_DECIDED (FILE_ROWS_READY | FILE_ROWS_NONE | FILE_ROWS_TOO_BIG)
+
+/**
+ * changes_of - How often the mappings of @state's process have changed, as the kernel counts.
+ *
+ * From 6.13 on the count is odd during a change and even between two; from 6.4 on it grows when a change
+ * ends, up to 6.0 when mappings are removed. 6.1 to 6.3 count nothing: two equal readings are all there is.
+ */
+INLINE u64 changes_of(struct state *state)
+{
+	if (bpf_core_field_exists(struct mm_struct___seqcount, mm_lock_seq.sequence)) {
+		struct mm_struct___seqcount *mm = (void *)state->mm;
+
+		return BPF_CORE_READ(mm, mm_lock_seq.sequence);
+	} else if (bpf_core_field_exists(struct mm_struct___sequence, mm_lock_seq)) {
+		struct mm_struct___sequence *mm = (void *)state->mm;
+
+		return (u32)BPF_CORE_READ(mm, mm_lock_seq);
+	} else if (bpf_core_field_exists(struct mm_struct___cache, vmacache_seqnum)) {
+		struct mm_struct___cache *mm = (void *)state->mm;
+
+		return BPF_CORE_READ(mm, vmacache_seqnum);
+	}
+	return 0;
+}
 
 /**
  * maple_find - Find the mapping that covers @address in a tree of Linux 6.1 or later.
- * @vma: Set to the struct vm_area_struct.
+ * @vma:      Set to the struct vm_area_struct.
+ * @found_at: Set to where the tree holds it, in the form of state->found_as.
  *
  * Return: FOUND, STOP_NO_MAPPING or STOP_TREE_CHANGED.
  */
-INLINE int maple_find(struct state *state, u64 address, u64 *vma)
+INLINE int maple_find(struct state *state, u64 address, u64 *vma, u64 *found_at)
 {
 	struct mm_struct___maple *mm = (void *)state->mm;
 	u64 entry = (u64)BPF_CORE_READ(mm, mm_mt.ma_root);
@@ -65,13 +96,10 @@ INLINE int maple_find(struct state *state, u64 address, u64 *vma)
 			return STOP_TREE_CHANGED;
 		entry = state->node[slot];
 		if (type <= MAPLE_LEAF_64) {
-			u64 now[2] = {};
-
-			bpf_probe_read_kernel(&now[0], 8, (void *)node);
-			bpf_probe_read_kernel(&now[1], 8, (void *)(node + 8 * slot));
-			if (now[0] != state->node[0] || now[1] != entry)
-				return STOP_TREE_CHANGED;
 			*vma = entry;
+			*found_at = node + 8 * slot;
+			state->found_as = entry;
+			state->found_in = node;
 			return entry ? FOUND : STOP_NO_MAPPING;
 		}
 	}
@@ -80,28 +108,35 @@ INLINE int maple_find(struct state *state, u64 address, u64 *vma)
 
 /**
  * rb_find - Find the mapping that covers @address in a tree of Linux 6.0 or earlier.
- * @vma: Set to the struct vm_area_struct.
+ * @vma:      Set to the struct vm_area_struct.
+ * @found_at: Set to where the tree holds it, in the form of state->found_as.
  *
  * Return: FOUND, STOP_NO_MAPPING or STOP_TREE_CHANGED.
  */
-INLINE int rb_find(struct state *state, u64 address, u64 *vma)
+INLINE int rb_find(struct state *state, u64 address, u64 *vma, u64 *found_at)
 {
 	struct mm_struct___rb *mm = (void *)state->mm;
-	struct rb_node *node = BPF_CORE_READ(mm, mm_rb.rb_node);
+	struct rb_node *node;
 	u32 offset = bpf_core_field_offset(struct vm_area_struct___rb, vm_rb);
+	u64 link = (u64)mm + bpf_core_field_offset(struct mm_struct___rb, mm_rb.rb_node);
 
 	for (u32 level = 0; level < RB_LEVELS_MAX; level++) {
 		struct vm_area_struct *at;
 
+		if (bpf_probe_read_kernel(&node, sizeof(node), (void *)link))
+			return STOP_TREE_CHANGED;
 		if (!node)
 			return STOP_NO_MAPPING;
 		at = (void *)((u64)node - offset);
 		if (address < BPF_CORE_READ(at, vm_start)) {
-			node = BPF_CORE_READ(node, rb_left);
+			link = (u64)node + bpf_core_field_offset(struct rb_node, rb_left);
 		} else if (address >= BPF_CORE_READ(at, vm_end)) {
-			node = BPF_CORE_READ(node, rb_right);
+			link = (u64)node + bpf_core_field_offset(struct rb_node, rb_right);
 		} else {
 			*vma = (u64)at;
+			*found_at = link;
+			state->found_as = (u64)node;
+			state->found_in = 0;
 			return FOUND;
 		}
 	}
@@ -138,11 +173,12 @@ INLINE void file_key_read(struct file_key *key, struct inode *inode)
 }
 
 /**
- * file_ask - Tell user space that a file was met which it has not opened yet.
+ * file_ask - Tell user space that a file was met which it has not opened yet, or whose rows it dropped.
+ * @kind: EVENT_FILE or EVENT_ROWS.
  *
  * Return: whether there was room in the ring.
  */
-INLINE bool file_ask(const struct state *state, u32 id)
+INLINE bool file_ask(const struct state *state, u32 kind, u32 id)
 {
 	struct file *file = (void *)state->file;
 	struct file_event *event;
@@ -152,7 +188,7 @@ INLINE bool file_ask(const struct state *state, u32 id)
 		count(COUNT_LOST_EVENTS, 1);
 		return false;
 	}
-	event->event.kind = EVENT_FILE;
+	event->event.kind = kind;
 	event->event.tgid = state->record.sample.tgid;
 	event->event.time_ns = state->record.sample.time_ns;
 	event->event.start_ns = state->record.sample.start_ns;
@@ -173,38 +209,80 @@ INLINE bool file_ask(const struct state *state, u32 id)
 }
 
 /**
- * file_id - Get the id of the mapping's file, giving it one when it is met for the first time.
+ * file_meet - Find the mapping's file, giving it an id when it is met for the first time.
  *
  * Ids are given out here rather than by user space, so that even the first frame in a file leaves as
  * (file, offset), which stays meaningful when the process is gone. Each CPU has its own sequence:
  * kernels before 5.12 have no atomic that returns a value.
  *
- * Return: the id, or 0 if none is left.
+ * Return: false if no id is left.
  */
-INLINE u32 file_id(struct state *state)
+INLINE bool file_meet(struct state *state)
 {
 	struct file_entry *entry = bpf_map_lookup_elem(&files, &state->key);
+	struct mapping *mapping = &state->mapping;
 	u64 now = state->record.sample.time_ns;
+	u32 kind = 0;
 
 	if (!entry) {
 		struct file_entry fresh = {};
 		u64 id = 1 + state->next_file * possible_cpus + bpf_get_smp_processor_id();
 
-		if (id > FILE_ID_MAX)
-			return 0;
+		if (id > FILE_ID_MAX || state->test)
+			return false;
 		fresh.id = id;
 		/* Fails when the map is full, or when another CPU was faster. */
 		if (bpf_map_update_elem(&files, &state->key, &fresh, BPF_NOEXIST) == 0)
 			state->next_file++;
 		entry = bpf_map_lookup_elem(&files, &state->key);
 		if (!entry)
-			return 0;
+			return false;
 	}
-	if (!entry->known && (!entry->asked_ns || now - entry->asked_ns > ASK_AGAIN_NS)) {
-		if (file_ask(state, entry->id))
+	mapping->file_id = entry->id;
+	mapping->rows = entry->flags;
+	mapping->root = entry->root;
+	mapping->generation = entry->generation;
+	if (state->test)
+		return true;
+	if (!entry->known)
+		kind = EVENT_FILE;
+	else if (entry->flags & FILE_ROWS_EVICTED)
+		kind = EVENT_ROWS;
+	if (kind && (!entry->asked_ns || now - entry->asked_ns > ASK_AGAIN_NS) &&
+	    file_ask(state, kind, entry->id))
+		entry->asked_ns = now;
+	if (now - entry->used_ns > USED_EVERY_NS)
+		entry->used_ns = now;
+	return true;
+}
+
+/**
+ * rows_of_numbered - Find the rows of a file that user space numbered.
+ */
+INLINE void rows_of_numbered(struct state *state)
+{
+	struct mapping *mapping = &state->mapping;
+	struct file_key key = {.inode = mapping->file_id, .device = NUMBERED_DEVICE};
+	struct file_entry *entry = bpf_map_lookup_elem(&files, &key);
+	u64 now = state->record.sample.time_ns;
+
+	mapping->rows = 0;
+	if (!entry)
+		return;
+	mapping->rows = entry->flags;
+	mapping->root = entry->root;
+	mapping->generation = entry->generation;
+	if (state->test)
+		return;
+	if (entry->flags & FILE_ROWS_EVICTED && now - entry->asked_ns > ASK_AGAIN_NS) {
+		state->key = key;
+		state->file = 0;
+		state->size = 0;
+		if (file_ask(state, EVENT_ROWS, mapping->file_id))
 			entry->asked_ns = now;
 	}
-	return entry->id;
+	if (now - entry->used_ns > USED_EVERY_NS)
+		entry->used_ns = now;
 }
 
 /**
@@ -216,6 +294,8 @@ INLINE int vma_read(struct state *state, u64 address, struct vm_area_struct *vma
 {
 	struct mapping *mapping = &state->mapping;
 	struct file *file = BPF_CORE_READ(vma, vm_file);
+	unsigned long pages = BPF_CORE_READ(vma, vm_pgoff);
+	struct inode *inode = NULL;
 	u32 kind = MAPPING_ANONYMOUS;
 	u64 offset = 0;
 
@@ -227,10 +307,9 @@ INLINE int vma_read(struct state *state, u64 address, struct vm_area_struct *vma
 	state->file = (u64)file;
 	state->size = 0;
 	if (file) {
-		struct inode *inode = BPF_CORE_READ(file, f_inode);
-
+		inode = BPF_CORE_READ(file, f_inode);
 		kind = MAPPING_FILE;
-		offset = BPF_CORE_READ(vma, vm_pgoff) << PAGE_SHIFT;
+		offset = (u64)pages << PAGE_SHIFT;
 		state->size = BPF_CORE_READ(inode, i_size);
 		file_key_read(&state->key, inode);
 	} else if (mapping->start == state->vdso) {
@@ -246,37 +325,81 @@ INLINE int vma_read(struct state *state, u64 address, struct vm_area_struct *vma
 	mapping->kind = kind;
 	mapping->offset = offset;
 	/* All of the above was read without a lock: is it still true? */
+	if (file && BPF_CORE_READ(file, f_inode) != inode)
+		return STOP_TREE_CHANGED;
 	if (address < mapping->start || address >= mapping->end ||
 	    BPF_CORE_READ(vma, vm_start) != mapping->start || BPF_CORE_READ(vma, vm_end) != mapping->end ||
-	    BPF_CORE_READ(vma, vm_file) != file || (u64)BPF_CORE_READ(vma, vm_mm) != state->mm)
+	    BPF_CORE_READ(vma, vm_pgoff) != pages || BPF_CORE_READ(vma, vm_file) != file ||
+	    (u64)BPF_CORE_READ(vma, vm_mm) != state->mm)
 		return STOP_TREE_CHANGED;
 	return FOUND;
 }
 
 /**
- * mapping_find - Make state->mapping the one which covers regs.ip, minus one for callers.
+ * vma_find - Make state->mapping the one which covers @address, by the kernel's tree.
+ *
+ * Return: FOUND, STOP_NO_MAPPING or STOP_TREE_CHANGED.
+ */
+INLINE int vma_find(struct state *state, u64 address)
+{
+	u64 changes = changes_of(state);
+	u64 vma = 0, slot = 0, again = 0;
+	int result;
+
+	if (bpf_core_field_exists(struct mm_struct___maple, mm_mt))
+		result = maple_find(state, address, &vma, &slot);
+	else
+		result = rb_find(state, address, &vma, &slot);
+	if (result == FOUND) {
+		result = vma_read(state, address, (void *)vma);
+		/* Is what was read still where it was found? */
+		bpf_probe_read_kernel(&again, sizeof(again), (void *)slot);
+		if (again != state->found_as)
+			result = STOP_TREE_CHANGED;
+		/* A node that has left the tree is its own parent. */
+		if (state->found_in) {
+			bpf_probe_read_kernel(&again, sizeof(again), (void *)state->found_in);
+			if (again != state->node[0])
+				result = STOP_TREE_CHANGED;
+		}
+	}
+	return changes == changes_of(state) ? result : STOP_TREE_CHANGED;
+}
+
+/**
+ * mapping_try - Make state->mapping the one which covers regs.ip, minus one for callers.
  *
  * A global function, so that the verifier looks at it once and not at every place it is called from.
  *
- * Return: FOUND, STOP_NO_MAPPING or STOP_TREE_CHANGED; then the mapping is empty.
+ * Return: FOUND or a stop reason.
+ */
+__attribute__((noinline)) int mapping_try(u32 slot)
+{
+	struct state *state = state_of(slot);
+
+	if (!state)
+		return STOP_NO_REGISTERS;
+	if (numbered_mappings)
+		return told_find(state, state->regs.ip - !state->regs.leaf);
+	return vma_find(state, state->regs.ip - !state->regs.leaf);
+}
+
+/**
+ * mapping_find - As mapping_try(), tried again while the tree is in motion; finds the file, too.
+ *
+ * Return: FOUND or a stop reason; then the mapping is empty.
  */
 __attribute__((noinline)) int mapping_find(u32 slot)
 {
 	struct state *state = state_of(slot);
-	u64 address, vma = 0;
-	int result;
+	int result = STOP_TREE_CHANGED;
 
 	if (!state)
 		return STOP_NO_REGISTERS;
-	address = state->regs.ip - !state->regs.leaf;
 	if (!state->test)
 		count(COUNT_VMA_WALKS, 1);
-	if (bpf_core_field_exists(struct mm_struct___maple, mm_mt))
-		result = maple_find(state, address, &vma);
-	else
-		result = rb_find(state, address, &vma);
-	if (result == FOUND)
-		result = vma_read(state, address, (void *)vma);
+	for (u32 attempt = 0; attempt < ATTEMPTS_MAX && result == STOP_TREE_CHANGED; attempt++)
+		result = mapping_try(slot);
 	if (result != FOUND) {
 		state->mapping.start = 0;
 		state->mapping.end = 0;
@@ -285,12 +408,14 @@ __attribute__((noinline)) int mapping_find(u32 slot)
 			count(COUNT_TREE_CHANGED, 1);
 		return result;
 	}
-	if (state->mapping.kind == MAPPING_FILE && !state->test) {
-		state->mapping.file_id = file_id(state);
-		if (!state->mapping.file_id) {
-			state->mapping.kind = MAPPING_RAW;
+	if (state->mapping.kind != MAPPING_FILE)
+		return FOUND;
+	if (numbered_mappings) {
+		rows_of_numbered(state);
+	} else if (!file_meet(state)) {
+		state->mapping.kind = MAPPING_RAW;
+		if (!state->test)
 			count(COUNT_FILES_FULL, 1);
-		}
 	}
 	return FOUND;
 }
