@@ -15,7 +15,7 @@ mod write;
 
 pub use format::FORMAT_VERSION;
 pub use merge::merge;
-pub use naming::{Frames, NamedFrame, Namer, Naming};
+pub use naming::{Code, Frames, NamedFrame, Namer, Naming};
 pub use read::Block;
 pub use source::{Filter, Point, Row, SLOT_MS, Series, Snapshot, Source, slot_of};
 pub use table::Blob;

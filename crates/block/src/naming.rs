@@ -45,9 +45,21 @@ pub trait Namer: Send + Sync + std::fmt::Debug {
     /// The [generation](Self::generation) of this binary's symbols; `None` if there are none.
     fn arrived(&self, tenant: &str, build_id: &str) -> Option<u64>;
 
-    /// The functions at `address`, which is as the sender of `mapping` gave it; `None` if they are
-    /// unknown.
-    fn frames(&self, tenant: &str, build_id: &str, mapping: &Mapping, address: u64) -> Option<Frames>;
+    /// The functions there; `None` if they are unknown.
+    fn frames(&self, tenant: &str, code: &Code<'_>) -> Option<Frames>;
+}
+
+/// A place in a binary.
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'c> {
+    /// The binary's path.
+    pub filename: &'c str,
+    /// The binary's build ID, not empty.
+    pub build_id: &'c str,
+    /// Where the sender says it was mapped.
+    pub mapping: Mapping,
+    /// The address as the sender gave it: within the mapping, or an ELF address.
+    pub address: u64,
 }
 
 /// A namer on behalf of a tenant.
@@ -91,7 +103,9 @@ impl Naming<'_> {
                 continue;
             }
             let mapping = dictionary.get_mapping(location.mapping);
-            if let Some(frames) = self.namer.frames(self.tenant, build_id, &mapping, location.address) {
+            let filename = dictionary.get_string(mapping.filename);
+            let code = Code { filename, build_id, mapping, address: location.address };
+            if let Some(frames) = self.namer.frames(self.tenant, &code) {
                 let named = named.get_or_insert_with(|| dictionary.clone());
                 put(named, id, location, &frames);
             }

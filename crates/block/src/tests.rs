@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::format::Directory;
 use crate::{
-    Block, Error, Filter, Frames, NamedFrame, Namer, Naming, Point, Row, SLOT_MS, Series, Source, merge,
+    Block, Code, Error, Filter, Frames, NamedFrame, Namer, Naming, Point, Row, SLOT_MS, Series, Source, merge,
 };
 
 /// A source in memory, as a head is one.
@@ -391,9 +391,9 @@ impl Namer for OneBinary {
         (tenant == "t" && build_id == "00ff").then_some(7)
     }
 
-    fn frames(&self, _: &str, _: &str, mapping: &Mapping, address: u64) -> Option<Frames> {
-        assert_eq!(mapping.file_offset, 4096);
-        let number = u64::MAX - address;
+    fn frames(&self, _: &str, code: &Code<'_>) -> Option<Frames> {
+        assert_eq!((code.mapping.file_offset, code.filename, code.build_id), (4096, "/usr/bin/app", "00ff"));
+        let number = u64::MAX - code.address;
         let frame = |name: String| NamedFrame { name, line: 5, kind: FrameKind::Go, ..NamedFrame::default() };
         (number < 30).then(|| [frame(format!("inlined_{number}")), frame("outer".into())].into())
     }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hearth_block::{Error, Filter, Point, Row, Series, Snapshot, Source};
-use hearth_profile::{Dictionary, Function, LabelSet, Line, Location, StackId};
+use hearth_profile::{Dictionary, Function, LabelSet, Line, Location, Mapping, StackId};
 
 use crate::{Cancel, Engine, Query, Range, Selector};
 
-/// Profile type, service, pod, slot, folded stack (root first), value.
+/// Profile type, service, pod, slot, folded stack (root first; `0x…` is code of `/opt/app` without a
+/// name), value.
 pub(crate) type Entry<'a> = (&'a str, &'a str, &'a str, i64, &'a str, i64);
 
 struct Memory {
@@ -67,6 +68,14 @@ impl Fixture {
                 series.len() - 1
             });
             let stack = folded.split(';').fold(StackId::NONE, |caller, name| {
+                if let Some(address) = name.strip_prefix("0x") {
+                    let address = u64::from_str_radix(address, 16).unwrap();
+                    let (filename, build_id) = (dictionary.string("/opt/app"), dictionary.string("ab"));
+                    let mapping = dictionary.mapping(Mapping { filename, build_id, ..Mapping::default() });
+                    let unnamed = Location { mapping, address, ..Location::default() };
+                    let unnamed = dictionary.location(unnamed);
+                    return dictionary.push(caller, unnamed);
+                }
                 let name = dictionary.string(name);
                 let function = dictionary.function(Function { name, ..Function::default() });
                 let lines = [Line { function, ..Line::default() }].into();

@@ -23,6 +23,7 @@ mod labels;
 mod overview;
 mod range;
 mod selector;
+mod unnamed;
 
 #[cfg(test)]
 mod fixture;
@@ -32,6 +33,7 @@ pub use labels::{VIRTUAL_LABELS, virtual_label};
 pub use overview::{Hottest, Overview, ServiceOverview};
 pub use range::{Range, RangeError};
 pub use selector::{MatchOp, Matcher, Selector, SelectorError};
+pub use unnamed::{Unnamed, UnnamedBinary};
 
 /// Why a query has no answer.
 ///

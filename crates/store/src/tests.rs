@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hearth_block::{Filter, Frames, NamedFrame, Namer, Row, SLOT_MS, Series, Snapshot};
+use hearth_block::{Code, Filter, Frames, NamedFrame, Namer, Row, SLOT_MS, Series, Snapshot};
 use hearth_profile::{Dictionary, Function, LabelSet, Line, Location, Mapping, ProfileType};
 use tempfile::TempDir;
 
@@ -668,8 +668,8 @@ impl Namer for Symbols {
         (generation > 0 && build_id == "abcd").then_some(generation)
     }
 
-    fn frames(&self, _: &str, _: &str, _: &Mapping, address: u64) -> Option<Frames> {
-        let name = format!("work_{}_{}", address - 0x1000, self.generation());
+    fn frames(&self, _: &str, code: &Code<'_>) -> Option<Frames> {
+        let name = format!("work_{}_{}", code.address - 0x1000, self.generation());
         Some([NamedFrame { name, ..NamedFrame::default() }].into())
     }
 }
