@@ -1,5 +1,6 @@
 //! The `profiling` receiver: samples this host and hands over a batch per interval.
 
+mod sampling;
 mod settings;
 
 use std::hash::{BuildHasher, RandomState};
@@ -15,6 +16,7 @@ use hearth_sampler::{Collection, Sampler, Settings, Target};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use sampling::SamplingSettings;
 pub use settings::{ErrorMode, OutOfRange, ProfilingConfig, ProfilingSettings};
 
 /// Something that samples; a trait so that the receiver is tested without a kernel.
@@ -77,8 +79,10 @@ impl Receiver for Profiling {}
 impl Component for Profiling {
     async fn start(&self) -> Result<(), ComponentError> {
         let start = Arc::clone(&self.start);
+        let SamplingSettings { event, attributes, filters, budgets } = self.settings.sampling.clone();
+        let samples_per_second = self.settings.samples_per_second;
         let settings =
-            Settings { samples_per_second: self.settings.samples_per_second, target: Target::Host };
+            Settings { samples_per_second, target: Target::Host, filters, attributes, event, budgets };
         let started = tokio::task::spawn_blocking(move || start(settings)).await;
         let source = match started.unwrap_or_else(|error| Err(format!("the sampler's start failed: {error}")))
         {

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use hearth_profile::{Dictionary, StackId};
-use hearth_sampler::{Overrides, Sampler, Settings, Target};
+use hearth_sampler::{Overrides, Sampler, Settings};
 
 const STACKS_SHOWN: usize = 12;
 
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
 
     let began = Instant::now();
-    let sampler = Sampler::start_with(Settings { samples_per_second, target: Target::Host }, overrides)?;
+    let sampler = Sampler::start_with(Settings { samples_per_second, ..Settings::default() }, overrides)?;
     writeln!(out, "started in {:?}, {:?} of CPU", began.elapsed(), cpu_time()?)?;
     std::thread::sleep(Duration::from_secs(seconds));
     let before = cpu_time()?;

@@ -198,7 +198,7 @@ impl<'a> Sample<'a> {
     }
 
     /// The kernel's frames, outermost first.
-    pub(crate) fn kernel_frames(&self) -> impl Iterator<Item = Frame> {
+    pub(crate) fn kernel_frames(&self) -> impl ExactSizeIterator<Item = Frame> {
         words(self.kernel).rev().map(Frame::Kernel)
     }
 
@@ -212,6 +212,8 @@ impl<'a> Sample<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileEvent {
     pub(crate) process: ProcessKey,
+    /// When it was met, CLOCK_MONOTONIC.
+    pub(crate) time_ns: u64,
     pub(crate) vma_start: u64,
     pub(crate) vma_end: u64,
     /// Size of the file when it was met.
@@ -227,6 +229,7 @@ impl FileEvent {
     fn parse(record: &[u8], process: ProcessKey) -> Option<Self> {
         Some(Self {
             process,
+            time_ns: u64_at(record, 8)?,
             vma_start: u64_at(record, 24)?,
             vma_end: u64_at(record, 32)?,
             size: u64_at(record, 40)?,
@@ -309,7 +312,12 @@ pub(crate) const MAPPING_NODE_ENTRIES: usize = 256;
 pub(crate) const MAPPING_LEVELS_MAX: u32 = 2;
 
 /// The entry of a mapping; `file` is none for anonymous memory.
-pub(crate) fn mapping_entry(start: u64, end: u64, file: Option<(u32, u64)>, executable: bool) -> MappingEntry {
+pub(crate) fn mapping_entry(
+    start: u64,
+    end: u64,
+    file: Option<(u32, u64)>,
+    executable: bool,
+) -> MappingEntry {
     let (id, offset) = file.unwrap_or_default();
     let flags = u64::from(executable) | u64::from(file.is_none()) << 1;
     [start, end, offset, u64::from(id) | flags << 32]
@@ -456,7 +464,7 @@ impl Event {
 }
 
 /// What the self-test's program answers: `struct test_result`.
-pub(crate) type TestResult = [u64; 6];
+pub(crate) type TestResult = [u64; 9];
 
 /// Text up to the first NUL; invalid UTF-8 is replaced.
 pub(crate) fn text(bytes: &[u8]) -> String {

@@ -3,7 +3,7 @@
 //! Each distinct frame is symbolized once per window. What has no name keeps its address, and a stack
 //! whose walk stopped early says so at its root: no weight disappears and no frame is invented.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,13 +12,19 @@ use hearth_profile::{
     Attributes, Dictionary, FrameKind, Function, Line, Location, LocationId, Mapping, MappingId, Profile,
     ProfileBatch, ResourceProfiles, Scope, StackId, ValueType,
 };
-use hearth_symbolize::{KernelSymbols, SourceFrame, demangle};
+use hearth_symbolize::{FrameSource as _, KernelSymbols, Limits, SourceFrame, SymbolTable, demangle};
 use hearth_unwind::StopReason;
+use object::ReadCache;
 
-use crate::abi::Frame;
+use crate::abi::{self, Frame};
+use crate::aggregate::Tag;
 use crate::files::{FileFacts, FileTable};
-use crate::processes::Identity;
+use crate::filter::Verdict;
+use crate::identity::Identity;
+use crate::loss::LostOfProcess;
+use crate::processes::Identities;
 use crate::ring::Window;
+use crate::settings::SampleAttributes;
 
 const KERNEL: &str = "[kernel]";
 
@@ -68,11 +74,19 @@ impl KernelNames {
 #[derive(Debug, Default)]
 pub(crate) struct FrameNames {
     frames: HashMap<(u32, u64), Arc<[SourceFrame]>, foldhash::fast::RandomState>,
+    /// Symbol tables by file, with the number of the look-up that used each last.
+    symbols: HashMap<u32, (Option<Arc<SymbolTable>>, u64)>,
+    lookups: u64,
+    bytes: usize,
 }
 
 impl FrameNames {
     /// At about 200 bytes each, 3 MB. All are dropped when it is full: what is still hot is back soon.
     const FRAMES_MAX: usize = 16_384;
+    /// Memory of symbol tables above which those least recently used are dropped.
+    const SYMBOLS_BYTES_MAX: usize = 24 << 20;
+    /// Bounds of one file's symbols: its owner decides what is in it.
+    const LIMITS: Limits = Limits { symbols_max: 2 << 20, names_bytes_max: 128 << 20 };
 
     /// The functions at `address` of file `id`, innermost first.
     fn lookup(&mut self, id: u32, facts: &FileFacts, address: ElfAddress) -> Arc<[SourceFrame]> {
@@ -80,7 +94,9 @@ impl FrameNames {
             return Arc::clone(known);
         }
         let mut frames = Vec::new();
-        facts.frames(address, &mut frames);
+        if let Some(symbols) = self.symbols(id, facts) {
+            symbols.frames(address, &mut frames);
+        }
         let frames: Arc<[SourceFrame]> = frames.into();
         // A file that could not be opened may be known later.
         if facts.object.is_some() {
@@ -91,6 +107,29 @@ impl FrameNames {
         }
         frames
     }
+
+    fn symbols(&mut self, id: u32, facts: &FileFacts) -> Option<Arc<SymbolTable>> {
+        self.lookups += 1;
+        let now = self.lookups;
+        if let Some((symbols, used)) = self.symbols.get_mut(&id) {
+            *used = now;
+            return symbols.clone();
+        }
+        let content = facts.content.as_ref().filter(|_| facts.object.is_some())?;
+        let symbols = SymbolTable::from_elf_with(&ReadCache::new(content.reader()), &Self::LIMITS)
+            .inspect_err(|error| tracing::debug!(path = facts.path, %error, "no symbols"))
+            .ok()
+            .filter(|symbols| symbols.memory_bytes() <= Self::SYMBOLS_BYTES_MAX)
+            .map(Arc::new);
+        self.bytes += symbols.as_ref().map_or(0, |symbols| symbols.memory_bytes());
+        self.symbols.insert(id, (symbols.clone(), now));
+        while self.bytes > Self::SYMBOLS_BYTES_MAX {
+            let oldest = self.symbols.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
+            let Some((Some(dropped), _)) = oldest.and_then(|id| self.symbols.remove(&id)) else { continue };
+            self.bytes -= dropped.memory_bytes();
+        }
+        symbols
+    }
 }
 
 /// What is remembered between windows to name frames.
@@ -98,6 +137,22 @@ impl FrameNames {
 pub(crate) struct Names {
     pub(crate) kernel: KernelNames,
     frames: FrameNames,
+}
+
+impl Names {
+    /// Bytes held by symbols.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.kernel.memory_bytes() + self.frames.bytes
+    }
+}
+
+/// What a window's processes are and carry.
+pub(crate) struct About<'a> {
+    pub(crate) identities: &'a Identities,
+    /// Lost samples by incarnation.
+    pub(crate) lost: &'a HashMap<u32, LostOfProcess>,
+    pub(crate) attributes: SampleAttributes,
+    pub(crate) period_ns: u64,
 }
 
 /// Builds one batch.
@@ -120,41 +175,61 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Turns a window into profiles; `identities` says who the window's subjects are.
-    pub(crate) fn build(
-        mut self,
-        window: &Window,
-        identities: &[Arc<Identity>],
-        period_ns: u64,
-    ) -> ProfileBatch {
-        let mut stacks = vec![StackId::NONE];
-        for (caller, frame) in window.aggregate.nodes() {
-            let caller = stacks.get(caller as usize).copied().unwrap_or_default();
-            let location = self.location(frame);
-            stacks.push(self.dictionary.push(caller, location));
+    /// Turns a window into profiles.
+    pub(crate) fn build(mut self, window: &Window, about: &About<'_>) -> ProfileBatch {
+        let is_sampled = |process: u32| {
+            about.identities.get(&process).is_none_or(|(_, verdict)| *verdict == Verdict::Sample)
+        };
+        // Only what is let through is named: a process that is left out must not show in the dictionary.
+        let nodes: Vec<(u32, Frame)> = window.aggregate.nodes().collect();
+        let mut needed = vec![false; nodes.len() + 1];
+        for (process, node, ..) in window.aggregate.counts() {
+            let mut at = if is_sampled(process) { node as usize } else { 0 };
+            while at > 0 && !std::mem::replace(&mut needed[at], true) {
+                at = nodes[at - 1].0 as usize;
+            }
         }
-        let by_id: HashMap<u32, &Arc<Identity>> =
-            window.subjects.iter().map(|subject| subject.id).zip(identities).collect();
-        let mut profiles: HashMap<u32, Profile> = HashMap::new();
-        for (process, node, count) in window.aggregate.counts() {
+        let mut stacks = vec![StackId::NONE];
+        for (index, (caller, frame)) in nodes.into_iter().enumerate() {
+            let stack = if needed[index + 1] {
+                let caller = stacks.get(caller as usize).copied().unwrap_or_default();
+                let location = self.location(frame);
+                self.dictionary.push(caller, location)
+            } else {
+                StackId::NONE
+            };
+            stacks.push(stack);
+        }
+        let mut profiles: BTreeMap<u32, Profile> = BTreeMap::new();
+        for (process, node, tag, count) in window.aggregate.counts() {
+            if !is_sampled(process) {
+                continue;
+            }
             let stack = stacks.get(node as usize).copied().unwrap_or_default();
-            let profile = profiles.entry(process).or_insert_with(|| empty_profile(window, period_ns));
+            let profile = profiles.entry(process).or_insert_with(|| empty_profile(window, about.period_ns));
+            let attributes = match window.aggregate.attributes(tag) {
+                Some(tag) if about.attributes.any() => sample_attributes(tag, about.attributes),
+                _ => Attributes::default(),
+            };
             profile.samples.push(hearth_profile::Sample {
                 stack,
                 value: i64::try_from(count).unwrap_or(i64::MAX),
+                attributes,
                 ..hearth_profile::Sample::default()
             });
         }
-        let mut ids: Vec<u32> = profiles.keys().copied().collect();
-        ids.sort_unstable();
         let scope =
             Scope { name: "hearth".into(), version: env!("CARGO_PKG_VERSION").into(), ..Scope::default() };
-        let resources = ids
+        let resources = profiles
             .into_iter()
-            .filter_map(|id| {
-                let profile = profiles.remove(&id)?;
-                let resource = by_id.get(&id).map_or_else(Attributes::default, |identity| resource(identity));
-                Some(ResourceProfiles { resource, scope: scope.clone(), profiles: vec![profile] })
+            .map(|(id, profile)| {
+                let identity = about.identities.get(&id).map(|(identity, _)| identity);
+                let mut resource = identity.map_or_else(Attributes::default, |identity| resource(identity));
+                for (reason, count) in about.lost.get(&id).into_iter().flatten() {
+                    let count = i64::try_from(*count).unwrap_or(i64::MAX);
+                    resource.set(format!("hearth.lost.{reason}"), count);
+                }
+                ResourceProfiles { resource, scope: scope.clone(), profiles: vec![profile] }
             })
             .collect();
         ProfileBatch { dictionary: self.dictionary, resources }
@@ -271,6 +346,20 @@ fn empty_profile(window: &Window, period_ns: u64) -> Profile {
         duration_nano: nanos(window.duration),
         ..Profile::default()
     }
+}
+
+fn sample_attributes(tag: &Tag, wanted: SampleAttributes) -> Attributes {
+    let mut attributes = Attributes::default();
+    if wanted.thread_id {
+        attributes.set("thread.id", i64::from(tag.thread));
+    }
+    if wanted.thread_name {
+        attributes.set("thread.name", abi::text(&tag.name).as_str());
+    }
+    if wanted.cpu {
+        attributes.set("cpu.logical_number", i64::from(tag.cpu));
+    }
+    attributes
 }
 
 fn resource(identity: &Identity) -> Attributes {

@@ -7,13 +7,14 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use aya::programs::ProgramFd;
 
 use crate::error::StartError;
+use crate::sys::Clock;
 use crate::{kernel, sys};
 
 /// The timers, by CPU. Dropping it stops sampling.
 #[derive(Debug)]
 pub(crate) struct CpuTimers {
     program: ProgramFd,
-    period_ns: u64,
+    clock: Clock,
     timers: BTreeMap<u32, Timer>,
 }
 
@@ -39,17 +40,17 @@ impl Timer {
 
 impl CpuTimers {
     /// Starts to sample all online CPUs.
-    pub(crate) fn start(program: ProgramFd, period_ns: u64) -> Result<Self, StartError> {
-        let mut timers = Self { program, period_ns, timers: BTreeMap::new() };
+    pub(crate) fn start(program: ProgramFd, clock: Clock) -> Result<Self, StartError> {
+        let mut timers = Self { program, clock, timers: BTreeMap::new() };
         let online = kernel::online_cpus().map_err(StartError::system("read which CPUs are online"))?;
         for cpu in online {
-            timers.open(cpu).map_err(|source| refused(cpu, source))?;
+            timers.open(cpu).map_err(|source| refused(cpu, clock, source))?;
         }
         Ok(timers)
     }
 
     fn open(&mut self, cpu: u32) -> io::Result<()> {
-        let timer = sys::open_cpu_clock(cpu, self.period_ns)?;
+        let timer = sys::open_clock(cpu, self.clock)?;
         sys::attach(timer.as_fd(), self.program.as_fd())?;
         self.timers.insert(cpu, Timer { event: timer, count: None });
         Ok(())
@@ -58,7 +59,8 @@ impl CpuTimers {
     /// Follows CPUs that went online or offline.
     pub(crate) fn refresh(&mut self) {
         let Ok(online) = kernel::online_cpus() else { return };
-        self.timers.retain(|cpu, timer| online.contains(cpu) && timer.runs());
+        let always_runs = matches!(self.clock, Clock::Time { .. });
+        self.timers.retain(|cpu, timer| online.contains(cpu) && (!always_runs || timer.runs()));
         for cpu in online {
             if !self.timers.contains_key(&cpu) {
                 match self.open(cpu) {
@@ -75,13 +77,17 @@ impl CpuTimers {
     }
 }
 
-fn refused(cpu: u32, source: io::Error) -> StartError {
+fn refused(cpu: u32, clock: Clock, source: io::Error) -> StartError {
     let hint = match source.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => {
             "; grant CAP_PERFMON, or set kernel.perf_event_paranoid to -1 (in a container, the seccomp profile \
              must also allow perf_event_open)"
         }
         Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files (ulimit -n)",
+        Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP) if matches!(clock, Clock::Cycles { .. }) => {
+            "; this machine has no counter of cycles (most virtual machines have none): sample by time, with \
+             event cpu-clock"
+        }
         Some(libc::EINVAL) => {
             "; the sampling frequency may be above what kernel.perf_event_max_sample_rate allows"
         }

@@ -2,7 +2,7 @@
 
 use crate::kernel::{self, Capabilities, Capability, Version};
 use crate::loader;
-use crate::{Overrides, Target};
+use crate::{Overrides, Settings, Target};
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +201,8 @@ fn memlock(capabilities: Capabilities) -> Check {
 fn self_test() -> Check {
     let name = "self-test";
     let meaning = "looks up this process' own mappings in the kernel and compares with /proc/self/maps";
-    match loader::load(&Target::Processes(Vec::new()), &Overrides::default()) {
+    let settings = Settings { target: Target::Processes(Vec::new()), ..Settings::default() };
+    match loader::load(&settings, &Overrides::default()) {
         Err(error) => check(
             name,
             CheckStatus::Missing,

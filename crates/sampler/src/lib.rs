@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! bpf/ ─▶ sample ring ─▶ ring thread ─▶ calling-context trie ─▶ collect(): symbolize ─▶ ProfileBatch
-//!     └─▶ event ring ──▶ opener and reader of files (symbols), identify thread (/proc)
+//!  ▲   │                     └─▶ stacks that wait for a file ─┘
+//!  │   └─▶ event ring ──▶ lanes: open files, build unwind tables ─┐ identify thread, mappings (/proc)
+//!  └─────── pages of kernel memory ◀──────────────────────────────┘
 //! ```
 //!
 //! [`Sampler::start`] loads the kernel side, tests it and begins to sample; [`Sampler::collect`] hands
@@ -19,20 +21,31 @@
 
 mod abi;
 mod aggregate;
+mod budget;
 mod collect;
 mod cpus;
 mod doctor;
 mod error;
+mod fallback;
 mod files;
+mod filter;
+mod identity;
 mod kernel;
 mod loader;
+mod loss;
+mod mappings;
+mod pending;
 pub mod process;
 mod processes;
-mod raw;
 mod ring;
 mod selftest;
+mod settings;
+mod sideband;
+mod status;
 mod sys;
+mod tables;
 
+use std::collections::HashMap;
 use std::io::{PipeWriter, Write as _};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -40,67 +53,49 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use aya::maps::{MapData, PerCpuArray};
 use hearth_profile::ProfileBatch;
-use hearth_unwind::StopReason;
 
-use crate::abi::Counter;
-use crate::collect::{Builder, Names};
+use crate::abi::{ProcessKey, process_verdict};
+use crate::budget::{CpuBudget, Drops};
+use crate::collect::{About, Builder, Names};
 use crate::cpus::CpuTimers;
-use crate::files::FileTable;
+use crate::fallback::ProcessTables;
+use crate::files::{FileTable, Lanes};
+use crate::filter::Verdict;
 use crate::loader::Loaded;
-use crate::processes::{Identifier, ProcessTable, lock};
-use crate::raw::Resolver;
-use crate::ring::{Accumulator, Command, Ring, RingCounters, STOPS};
+use crate::loss::{Losses, LostOfProcess};
+use crate::mappings::Mapper;
+use crate::processes::{Identifier, Identities, ProcessTable, TellVerdict, lock};
+use crate::ring::{Accumulator, Command, Helpers, Ring, RingCounters, Window};
+use crate::sideband::SideBand;
+use crate::sys::Clock;
+use crate::tables::{KernelChunks, Pool, Tables};
 
 pub use doctor::{Check, CheckStatus, doctor};
 pub use error::StartError;
+pub use filter::{Filters, Pattern, Rule, RuleError};
 pub use kernel::Capability;
 pub use loader::FeatureLevel;
+pub use settings::{Budgets, Event, Overrides, SampleAttributes, Settings, Target};
+pub use status::Status;
 
-/// Frequencies the sampler takes.
-const SAMPLES_PER_SECOND_MAX: u32 = 10_000;
 /// How long a collection waits for files and processes that are being read.
 const COLLECT_WAIT: Duration = Duration::from_secs(5);
 /// How long stopping waits for threads.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
-/// What to sample.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Samples per second on each CPU that is not idle. Range 1 to 10,000.
-    pub samples_per_second: u32,
-    /// Which processes.
-    pub target: Target,
-}
-
-/// Which processes to sample.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// All, and the kernel.
-    Host,
-    /// These process ids, and the processes they fork from now on.
-    Processes(Vec<u32>),
-}
-
-/// Departures from what the kernel would allow, for tests and for finding faults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// Look up addresses through /proc, as if the self-test had failed.
-    pub force_fallback: bool,
-    /// Use programs for an older kernel.
-    pub feature_level: Option<FeatureLevel>,
-}
-
 /// A running sampler. Dropping it stops sampling and unloads everything.
 pub struct Sampler {
-    period_ns: u64,
+    settings: Settings,
     commands: Mutex<Sender<Command>>,
     wake: Mutex<PipeWriter>,
     counters: Arc<RingCounters>,
-    kernel_counters: Mutex<PerCpuArray<MapData, u64>>,
-    reported_lost: Mutex<Lost>,
+    losses: Losses,
+    /// Losses of processes that had no samples since.
+    unreported: Mutex<HashMap<ProcessKey, LostOfProcess>>,
     files: Arc<FileTable>,
+    helpers: Helpers,
+    budget: Arc<CpuBudget>,
     identifier: Arc<Identifier>,
     names: Mutex<Names>,
     threads: Vec<JoinHandle<()>>,
@@ -122,63 +117,6 @@ pub struct Collection {
     pub lost: Vec<(&'static str, u64)>,
 }
 
-/// Counters since the start, and what is in use.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Status {
-    /// Samples taken by the kernel side, lost ones included.
-    pub samples: u64,
-    /// Frames in them, of users and of the kernel.
-    pub frames: u64,
-    /// Samples and events lost, by reason.
-    pub lost: Vec<(&'static str, u64)>,
-    /// How often a walk ended for each reason.
-    pub stops: Vec<(StopReason, u64)>,
-    /// Which programs are loaded.
-    pub feature_level: FeatureLevel,
-    /// Why addresses are looked up through /proc; none if the kernel side does it.
-    pub degraded: Option<String>,
-    /// CPUs that are sampled.
-    pub cpus: u64,
-    /// Time spent in the sampling program, all CPUs together.
-    pub bpf_run_time: Duration,
-    /// How often it ran.
-    pub bpf_run_count: u64,
-    /// Look-ups of mappings by the kernel side.
-    pub vma_walks: u64,
-    /// Look-ups that met a tree in motion, and were not trusted.
-    pub vma_walks_changed: u64,
-    /// Frames that left the kernel as addresses of a process because its table of files was full.
-    pub frames_without_file_id: u64,
-    /// Kernel memory of all maps.
-    pub map_bytes: u64,
-    /// Bytes held by symbols of files and of the kernel.
-    pub symbol_bytes: u64,
-    /// Files known by name.
-    pub files: u64,
-    /// From the call of [`Sampler::start`] to the first sample; none if there was none yet.
-    pub start_to_first_sample: Option<Duration>,
-}
-
-/// Counts of what was lost.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lost {
-    ring: u64,
-    state: u64,
-    events: u64,
-    malformed: u64,
-}
-
-impl Lost {
-    fn named(self) -> [(&'static str, u64); 4] {
-        [
-            ("sample ring full", self.ring),
-            ("no working memory", self.state),
-            ("event ring full", self.events),
-            ("malformed record", self.malformed),
-        ]
-    }
-}
-
 impl Sampler {
     /// Loads the kernel side, tests it and begins to sample.
     ///
@@ -196,35 +134,44 @@ impl Sampler {
     /// See [`StartError`]; nothing stays loaded then.
     pub fn start_with(settings: Settings, overrides: Overrides) -> Result<Self, StartError> {
         let started = Instant::now();
-        if !(1..=SAMPLES_PER_SECOND_MAX).contains(&settings.samples_per_second) {
-            return Err(StartError::OutOfRange {
-                setting: "samples_per_second",
-                value: settings.samples_per_second.into(),
-                expected: "1 to 10000 per CPU",
-            });
-        }
+        settings.check()?;
         let period_ns = 1_000_000_000 / u64::from(settings.samples_per_second);
-        let loaded = loader::load(&settings.target, &overrides)?;
-        let Loaded { bpf, sample_program, samples, events, files, counters: kernel_counters, .. } = loaded;
-        let (files, [open_thread, read_thread]) =
-            FileTable::spawn(files).map_err(StartError::system("start a thread"))?;
+        let loaded = loader::load(&settings, &overrides)?;
+        let Loaded { bpf, sample_program, samples, events, level, degraded, map_bytes, .. } = loaded;
+        let spawned = StartError::system("start a thread");
+        let tell = tell_verdict(&settings, loaded.verdicts);
         let (identifier, identify_thread) =
-            Identifier::spawn().map_err(StartError::system("start a thread"))?;
+            Identifier::spawn(settings.filters.clone(), tell).map_err(spawned)?;
+        let budget = Arc::new(CpuBudget::new(settings.budgets.preparation_percent));
+        let files = Arc::new(FileTable::default());
+        let tables = degraded.is_some().then_some(loaded.process_mappings);
+        let (helpers, mapper_thread) =
+            helpers(&settings, &files, &budget, loaded.chunks, loaded.files, tables)?;
         let (wake_reader, wake) = std::io::pipe().map_err(StartError::system("open a pipe"))?;
         let (commands, receiver) = channel();
         let counters = Arc::new(RingCounters::default());
-        let processes = ProcessTable::new(Arc::clone(&identifier));
-        let timers = CpuTimers::start(sample_program, period_ns)?;
+        let clock = match settings.event {
+            Event::CpuClock => Clock::Time { period_ns },
+            Event::Cycles => Clock::Cycles { per_second: settings.samples_per_second.into() },
+        };
+        let timers = CpuTimers::start(sample_program, clock)?;
         counters.cpus.store(timers.len() as u64, Ordering::Relaxed);
+        let pending_bytes = usize::try_from(settings.budgets.user_bytes / 6).unwrap_or(usize::MAX);
         let ring = Ring {
             samples,
             events,
             wake: wake_reader,
             commands: receiver,
             timers,
-            files: Arc::clone(&files),
             counters: Arc::clone(&counters),
-            accumulator: Accumulator::new(processes, Resolver::new(Arc::clone(&files))),
+            accumulator: Accumulator::new(
+                ProcessTable::new(Arc::clone(&identifier)),
+                helpers.clone(),
+                settings.attributes,
+                pending_bytes,
+                Arc::clone(&counters),
+            ),
+            side_band: degraded.is_some().then(SideBand::open).transpose()?,
             started,
         };
         let ring_thread = std::thread::Builder::new()
@@ -232,19 +179,21 @@ impl Sampler {
             .spawn(move || ring.run())
             .map_err(StartError::system("start a thread"))?;
         Ok(Self {
-            period_ns,
+            settings,
             commands: Mutex::new(commands),
             wake: Mutex::new(wake),
             counters,
-            kernel_counters: Mutex::new(kernel_counters),
-            reported_lost: Mutex::default(),
+            losses: Losses::new(loaded.counters, loaded.lost),
+            unreported: Mutex::default(),
             files,
+            helpers,
+            budget,
             identifier,
             names: Mutex::default(),
-            threads: vec![ring_thread, open_thread, read_thread, identify_thread],
-            level: loaded.level,
-            degraded: loaded.degraded,
-            map_bytes: loaded.map_bytes,
+            threads: vec![ring_thread, mapper_thread, identify_thread],
+            level,
+            degraded,
+            map_bytes,
             _bpf: bpf,
         })
     }
@@ -264,9 +213,64 @@ impl Sampler {
         self.files.wait(COLLECT_WAIT);
         self.identifier.wait(deadline.saturating_duration_since(Instant::now()));
         let identities = self.identifier.identities(&window.subjects);
+        let left_out = self.count_left_out(&window, &identities);
+        let lost = self.lost_of(&window);
         let mut names = lock(&self.names);
-        let batch = Builder::new(&self.files, &mut names).build(&window, &identities, self.period_ns);
-        Collection { batch, samples: window.aggregate.samples(), lost: self.newly_lost() }
+        let about = About {
+            identities: &identities,
+            lost: &lost,
+            attributes: self.settings.attributes,
+            period_ns: 1_000_000_000 / u64::from(self.settings.samples_per_second),
+        };
+        let batch = Builder::new(&self.files, &mut names).build(&window, &about);
+        drop(names);
+        let samples = window.aggregate.samples() - left_out;
+        Collection { batch, samples, lost: self.losses.newly_lost(&self.counters) }
+    }
+
+    /// Counts the samples which filters keep away; returns how many there are.
+    fn count_left_out(&self, window: &Window, identities: &Identities) -> u64 {
+        let mut all = 0;
+        for (process, _, _, count) in window.aggregate.counts() {
+            let counter = match identities.get(&process).map(|(_, verdict)| *verdict) {
+                None | Some(Verdict::Sample) => continue,
+                Some(Verdict::LeaveOut) => &self.counters.left_out,
+                Some(Verdict::Undecided) => &self.counters.undecided,
+            };
+            counter.fetch_add(count, Ordering::Relaxed);
+            all += count;
+        }
+        all
+    }
+
+    /// Lost samples of the window's processes, by incarnation; the latest of a process takes them.
+    fn lost_of(&self, window: &Window) -> HashMap<u32, LostOfProcess> {
+        const UNREPORTED_MAX: usize = 4096;
+        let mut unreported = lock(&self.unreported);
+        for (key, lost) in self.losses.of_processes(&self.counters) {
+            if unreported.len() < UNREPORTED_MAX || unreported.contains_key(&key) {
+                let known = unreported.entry(key).or_default();
+                for (reason, count) in lost {
+                    match known.iter_mut().find(|(other, _)| *other == reason) {
+                        Some((_, sum)) => *sum += count,
+                        None => known.push((reason, count)),
+                    }
+                }
+            }
+        }
+        let mut lost = HashMap::new();
+        if !unreported.is_empty() {
+            let mut sampled: Vec<u32> = window.aggregate.counts().map(|(process, ..)| process).collect();
+            sampled.sort_unstable();
+            for subject in window.subjects.iter().rev() {
+                if sampled.binary_search(&subject.id).is_ok()
+                    && let Some(of_process) = unreported.remove(&subject.key)
+                {
+                    lost.insert(subject.id, of_process);
+                }
+            }
+        }
+        lost
     }
 
     fn command(&self, command: Command) {
@@ -274,63 +278,48 @@ impl Sampler {
         lock(&self.commands).send(command).ok();
         lock(&self.wake).write_all(&[1]).ok();
     }
+}
 
-    fn lost(&self) -> Lost {
-        let counters = lock(&self.kernel_counters);
-        Lost {
-            ring: loader::counter(&counters, Counter::LostRing),
-            state: loader::counter(&counters, Counter::LostState),
-            events: loader::counter(&counters, Counter::LostEvents),
-            malformed: self.counters.malformed.load(Ordering::Relaxed),
+/// What prepares files and finishes stacks.
+fn helpers(
+    settings: &Settings,
+    files: &Arc<FileTable>,
+    budget: &Arc<CpuBudget>,
+    chunks: aya::maps::of_maps::ArrayOfMaps<aya::maps::MapData>,
+    map: tables::FilesMap,
+    process_map: Option<fallback::ProcessMap>,
+) -> Result<(Helpers, JoinHandle<()>), StartError> {
+    let drops = Arc::new(Drops::default());
+    let pool = Pool::new(KernelChunks::new(chunks), settings.budgets.table_bytes)
+        .map_err(StartError::system("create memory for unwind tables"))?;
+    let pool = Arc::new(Mutex::new(pool));
+    let tables = Arc::new(Tables::new(Arc::clone(&pool), map, Arc::clone(&drops)));
+    let lanes =
+        Lanes::spawn(Arc::clone(files), Arc::clone(&tables) as _, Arc::clone(budget), Arc::clone(&drops))
+            .map_err(StartError::system("start a thread"))?;
+    let process_tables = process_map.map(|map| ProcessTables::new(pool, map));
+    let (mapper, thread) =
+        Mapper::spawn(Arc::clone(files), Arc::clone(&lanes), Arc::clone(&drops), process_tables)
+            .map_err(StartError::system("start a thread"))?;
+    Ok((Helpers { lanes, tables, mapper, drops }, thread))
+}
+
+/// How the kernel side learns what filters say of a process; none if there are none, or if it samples
+/// only targets anyway.
+fn tell_verdict(
+    settings: &Settings,
+    map: aya::maps::HashMap<aya::maps::MapData, u32, abi::ProcessVerdict>,
+) -> Option<TellVerdict> {
+    if settings.filters.is_empty() || settings.target != Target::Host {
+        return None;
+    }
+    let map = Mutex::new(map);
+    Some(Box::new(move |key, is_sampled| {
+        let verdict = if is_sampled { abi::Verdict::Include } else { abi::Verdict::Exclude };
+        if let Err(error) = lock(&map).insert(key.pid, process_verdict(key.start_ns, verdict, 0), 0) {
+            tracing::debug!(%error, pid = key.pid, "cannot tell the kernel side a verdict");
         }
-    }
-
-    fn newly_lost(&self) -> Vec<(&'static str, u64)> {
-        let now = self.lost();
-        let before = std::mem::replace(&mut *lock(&self.reported_lost), now);
-        let pairs = now.named().into_iter().zip(before.named());
-        pairs
-            .map(|((reason, now), (_, before))| (reason, now.saturating_sub(before)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
-    }
-
-    /// Counters since the start, and what is in use.
-    pub fn status(&self) -> Status {
-        let counters = lock(&self.kernel_counters);
-        let count = |counter| loader::counter(&counters, counter);
-        let samples = count(Counter::Samples);
-        let frames = count(Counter::UserFrames) + count(Counter::KernelFrames);
-        let bpf_run_time = Duration::from_nanos(count(Counter::RunNs));
-        let (vma_walks, vma_walks_changed) = (count(Counter::VmaWalks), count(Counter::TreeChanged));
-        let frames_without_file_id = count(Counter::FilesFull);
-        drop(counters);
-        let stops = StopReason::ALL
-            .iter()
-            .zip(&self.counters.stops[..STOPS])
-            .map(|(reason, count)| (*reason, count.load(Ordering::Relaxed)))
-            .collect();
-        let first = self.counters.first_sample_ns.load(Ordering::Relaxed);
-        let symbol_bytes = self.files.symbols_bytes() + lock(&self.names).kernel.memory_bytes();
-        Status {
-            samples,
-            frames,
-            lost: self.lost().named().to_vec(),
-            stops,
-            feature_level: self.level,
-            degraded: self.degraded.clone(),
-            cpus: self.counters.cpus.load(Ordering::Relaxed),
-            bpf_run_time,
-            bpf_run_count: samples,
-            vma_walks,
-            vma_walks_changed,
-            frames_without_file_id,
-            map_bytes: self.map_bytes,
-            symbol_bytes: symbol_bytes as u64,
-            files: self.files.len() as u64,
-            start_to_first_sample: (first > 0).then(|| Duration::from_nanos(first)),
-        }
-    }
+    }))
 }
 
 impl std::fmt::Debug for Sampler {
@@ -342,7 +331,8 @@ impl std::fmt::Debug for Sampler {
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.command(Command::Stop);
-        self.files.stop();
+        self.threads.extend(self.helpers.lanes.stop());
+        self.helpers.mapper.stop();
         self.identifier.stop();
         let until = Instant::now() + STOP_WAIT;
         for thread in self.threads.drain(..) {

@@ -2,15 +2,18 @@
 
 use std::os::fd::AsFd as _;
 
+use aya::maps::of_maps::ArrayOfMaps;
 use aya::maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{PerfEvent, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
-use crate::abi::{Counter, ProcessVerdict, TestResult, Verdict, process_verdict};
+use crate::abi::{Counter, LostKey, ProcessVerdict, TestResult, Verdict, process_verdict};
 use crate::error::StartError;
-use crate::files::FilesMap;
+use crate::fallback::ProcessMap;
 use crate::kernel::{self, Capabilities, Capability, Version};
-use crate::{Overrides, Target, selftest, sys};
+use crate::settings::{Settings, Target};
+use crate::tables::FilesMap;
+use crate::{Overrides, selftest, sys};
 
 #[cfg(target_arch = "x86_64")]
 static OBJECTS: [(FeatureLevel, &[u8]); 2] = [
@@ -60,6 +63,14 @@ pub(crate) struct Loaded {
     pub(crate) samples: RingBuf<MapData>,
     pub(crate) events: RingBuf<MapData>,
     pub(crate) files: FilesMap,
+    /// Where unwind pages are put.
+    pub(crate) chunks: ArrayOfMaps<MapData>,
+    /// Mappings of processes, which the kernel side needs only where it is degraded.
+    pub(crate) process_mappings: ProcessMap,
+    /// Verdicts on processes, where there are filters.
+    pub(crate) verdicts: BpfHashMap<MapData, u32, ProcessVerdict>,
+    /// Lost samples by process and reason.
+    pub(crate) lost: BpfHashMap<MapData, LostKey, u64>,
     pub(crate) counters: PerCpuArray<MapData, u64>,
     pub(crate) level: FeatureLevel,
     /// Why addresses are looked up in user space; none if the kernel side does it.
@@ -68,13 +79,13 @@ pub(crate) struct Loaded {
 }
 
 /// Loads, tests and attaches everything but the timers.
-pub(crate) fn load(target: &Target, overrides: &Overrides) -> Result<Loaded, StartError> {
-    check_kernel(target)?;
+pub(crate) fn load(settings: &Settings, overrides: &Overrides) -> Result<Loaded, StartError> {
+    check_kernel(&settings.target)?;
     if let Err(error) = sys::raise_memlock() {
         tracing::debug!(%error, "cannot raise the limit of locked memory; needed before Linux 5.11 only");
     }
     let forced = overrides.force_fallback.then(|| "asked for".to_owned());
-    let mut loaded = load_level(target, overrides, forced.is_some())?;
+    let mut loaded = load_level(settings, overrides, forced.is_some())?;
     loaded.degraded = match forced {
         Some(reason) => Some(reason),
         None => selftest::run(&mut loaded.bpf).err(),
@@ -85,7 +96,7 @@ pub(crate) fn load(target: &Target, overrides: &Overrides) -> Result<Loaded, Sta
         tracing::warn!(reason, "self-test failed: looking up addresses through /proc");
         let reason = loaded.degraded.take();
         drop(loaded);
-        loaded = load_level(target, overrides, true)?;
+        loaded = load_level(settings, overrides, true)?;
         loaded.degraded = reason;
     }
     attach_tracepoints(&mut loaded.bpf)?;
@@ -121,7 +132,7 @@ fn check_kernel(target: &Target) -> Result<(), StartError> {
     Ok(())
 }
 
-fn load_level(target: &Target, overrides: &Overrides, raw_frames: bool) -> Result<Loaded, StartError> {
+fn load_level(settings: &Settings, overrides: &Overrides, raw_frames: bool) -> Result<Loaded, StartError> {
     let version = Version::parse(&kernel::release()).unwrap_or(Version(5, 10));
     let newest = if version >= Version(5, 15) { FeatureLevel::V5_15 } else { FeatureLevel::V5_10 };
     let wanted = overrides.feature_level.unwrap_or(newest);
@@ -132,8 +143,13 @@ fn load_level(target: &Target, overrides: &Overrides, raw_frames: bool) -> Resul
     let cpus = kernel::possible_cpus().map_err(StartError::system("read how many CPUs there are"))?;
     let ring_bytes =
         cpus.saturating_mul(RING_BYTES_PER_CPU).clamp(RING_BYTES_MIN, RING_BYTES_MAX).next_power_of_two();
-    let filtered = matches!(target, Target::Processes(_));
-    let filter_default = if filtered { Verdict::Exclude as u32 } else { 0 };
+    // A process which user space has not judged yet is sampled; what it must not be is dropped there.
+    let filter_default = match (&settings.target, settings.filters.is_empty()) {
+        (Target::Processes(_), _) => Verdict::Exclude as u32,
+        (Target::Host, false) => Verdict::Include as u32,
+        (Target::Host, true) => 0,
+    };
+    let filtered = filter_default != 0;
     let mut bpf = EbpfLoader::new()
         .override_global("possible_cpus", &cpus, true)
         .override_global("filter_default", &filter_default, true)
@@ -146,7 +162,7 @@ fn load_level(target: &Target, overrides: &Overrides, raw_frames: bool) -> Resul
         .load(object)
         .map_err(|error| refused("maps and relocations", &error))?;
     let sample_program = load_programs(&mut bpf)?;
-    if let Target::Processes(pids) = target {
+    if let Target::Processes(pids) = &settings.target {
         add_targets(&mut bpf, pids)?;
     }
     let map_bytes = map_bytes(&bpf);
@@ -155,6 +171,10 @@ fn load_level(target: &Target, overrides: &Overrides, raw_frames: bool) -> Resul
         samples: take(&mut bpf, "samples")?,
         events: take(&mut bpf, "events")?,
         files: take(&mut bpf, "files")?,
+        chunks: take(&mut bpf, "unwind_chunks")?,
+        process_mappings: take(&mut bpf, "process_mappings")?,
+        verdicts: take(&mut bpf, "verdicts")?,
+        lost: take(&mut bpf, "lost")?,
         counters: take(&mut bpf, "counters")?,
         level: *level,
         degraded: None,

@@ -14,24 +14,37 @@ use std::time::{Duration, Instant, SystemTime};
 use aya::maps::{MapData, RingBuf};
 use hearth_unwind::StopReason;
 
-use crate::abi::{Event, ExecEvent, FILE_ID_USER_MIN, Frame, Sample};
+use crate::abi::{self, Event, FILE_ID_USER_MIN, FileEvent, Frame, Sample};
 use crate::aggregate::{Aggregate, mark};
+use crate::budget::Drops;
 use crate::cpus::CpuTimers;
-use crate::files::{FileTable, Job};
+use crate::files::{Job, Lanes};
+use crate::mappings::Mapper;
+use crate::pending::{Met, Owner, Pending, Stack};
 use crate::processes::{ProcessTable, Subject};
-use crate::raw::{Resolved, Resolver};
+use crate::settings::SampleAttributes;
+use crate::sideband::SideBand;
 use crate::sys;
+use crate::tables::Tables;
 
 const POLL: Duration = Duration::from_millis(100);
-const CPUS_EVERY: Duration = Duration::from_secs(1);
+/// While a window waits for stacks that are about to be finished.
+const POLL_CLOSING: Duration = Duration::from_millis(10);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How long a window is kept open for files that are being prepared.
+const CLOSE_WITHIN: Duration = Duration::from_millis(500);
 /// Slots for stop reasons; the last one counts numbers we do not know.
-pub(crate) const STOPS: usize = 16;
+pub(crate) const STOPS: usize = 32;
 
 /// What the ring thread counts; read by anyone.
 #[derive(Debug, Default)]
 pub(crate) struct RingCounters {
     pub(crate) samples: AtomicU64,
     pub(crate) malformed: AtomicU64,
+    /// Samples of processes on which filters could not decide.
+    pub(crate) undecided: AtomicU64,
+    /// Samples of processes that filters leave out, taken before the kernel side knew.
+    pub(crate) left_out: AtomicU64,
     pub(crate) stops: [AtomicU64; STOPS],
     pub(crate) cpus: AtomicU64,
     /// Nanoseconds from the start of the sampler to its first sample; 0 if there was none.
@@ -63,94 +76,163 @@ pub(crate) struct Ring {
     pub(crate) wake: PipeReader,
     pub(crate) commands: Receiver<Command>,
     pub(crate) timers: CpuTimers,
-    pub(crate) files: Arc<FileTable>,
     pub(crate) counters: Arc<RingCounters>,
     pub(crate) accumulator: Accumulator,
+    /// What processes map, where the kernel side does not find that itself.
+    pub(crate) side_band: Option<SideBand>,
     pub(crate) started: Instant,
 }
 
-/// The window that is being filled.
+/// What finishes stacks and prepares files.
+#[derive(Clone)]
+pub(crate) struct Helpers {
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) mapper: Arc<Mapper>,
+    pub(crate) drops: Arc<Drops>,
+}
+
+/// The window that is being filled, and the one that is being closed.
 pub(crate) struct Accumulator {
     aggregate: Aggregate,
+    pending: Pending,
+    closing: Option<Closing>,
     processes: ProcessTable,
-    resolver: Resolver,
+    helpers: Helpers,
+    attributes: SampleAttributes,
+    pending_bytes_max: usize,
+    counters: Arc<RingCounters>,
     frames: Vec<Frame>,
     since: Instant,
     since_wall: SystemTime,
 }
 
+/// A window that waits for its last stacks.
+struct Closing {
+    window: Window,
+    pending: Pending,
+    reply: SyncSender<Window>,
+    until: Instant,
+}
+
 impl Accumulator {
-    pub(crate) fn new(processes: ProcessTable, resolver: Resolver) -> Self {
+    pub(crate) fn new(
+        processes: ProcessTable,
+        helpers: Helpers,
+        attributes: SampleAttributes,
+        pending_bytes_max: usize,
+        counters: Arc<RingCounters>,
+    ) -> Self {
         Self {
             aggregate: Aggregate::default(),
+            pending: Pending::default(),
+            closing: None,
             processes,
-            resolver,
+            helpers,
+            attributes,
+            pending_bytes_max,
+            counters,
             frames: Vec::new(),
             since: Instant::now(),
             since_wall: SystemTime::now(),
         }
     }
 
-    /// Adds a sample; returns why its walk ended.
-    fn add(&mut self, sample: &Sample<'_>) -> u16 {
+    /// Adds a sample.
+    fn add(&mut self, sample: &Sample<'_>) {
         let process = self.processes.of_sample(sample);
-        let mut stop = sample.stop;
+        let owner = Owner { process, tag: self.aggregate.tag(sample, self.attributes) };
+        if let Some(tail) = &sample.tail {
+            let user: Vec<Frame> = sample.user_frames().collect();
+            let kernel = sample.kernel_frames().collect();
+            let stack = Stack::new(owner, sample.process, user, kernel, tail);
+            self.helpers.mapper.ask(process, sample.process);
+            match self.pending.add(stack, self.pending_bytes_max, &self.helpers.drops) {
+                Ok(()) => return,
+                Err(stack) => return finish(&mut self.aggregate, &self.counters, &stack, sample.stop),
+            }
+        }
         self.frames.clear();
-        let mut is_gone = false;
-        for (index, frame) in sample.user_frames().enumerate() {
-            match frame {
-                Frame::Raw(_) if is_gone => self.frames.push(frame),
-                Frame::Raw(address) => match self.resolver.resolve(process, sample.process.pid, address) {
-                    Resolved::Frame(frame) => self.frames.push(frame),
-                    // Asking again for each of its frames would cost a system call each.
-                    Resolved::Unknown => {
-                        is_gone = true;
-                        self.frames.push(frame);
-                    }
-                    // The leaf ran, whatever the mappings say now.
-                    Resolved::Not(_) if index == 0 => self.frames.push(frame),
-                    Resolved::Not(reason) => {
-                        stop = reason.number();
-                        break;
-                    }
-                },
-                frame => self.frames.push(frame),
-            }
-        }
-        let mark = mark(stop, self.frames.len() + sample.kernel_frames().count());
+        self.frames.extend(sample.user_frames());
+        let mark = mark(sample.stop, self.frames.len() + sample.kernel_frames().len());
         let user = self.frames.iter().rev().copied();
-        self.aggregate.add(process, mark.into_iter().chain(user).chain(sample.kernel_frames()));
-        stop
+        self.aggregate.add(owner, mark.into_iter().chain(user).chain(sample.kernel_frames()));
+        self.counters.count_stop(sample.stop);
     }
 
-    fn event(&mut self, event: Event, files: &FileTable) {
+    fn event(&mut self, event: Event) {
         match event {
-            Event::File(file) => files.ask(Job {
-                id: file.id.min(FILE_ID_USER_MIN - 1),
-                pid: file.process.pid,
-                vma_start: file.vma_start,
-                vma_end: file.vma_end,
-                size: Some(file.size),
-                key: Some(file.key),
-                name: file.name,
-            }),
-            Event::Exec(exec) => {
-                let ExecEvent { process, time_ns, cgroup_id, comm, path, .. } = *exec;
-                self.processes.exec(process, time_ns, cgroup_id, comm, path);
+            Event::File(file) => {
+                self.learn(&file);
+                self.helpers.lanes.ask(job(file));
             }
-            Event::Rows(_) | Event::Mappings { .. } => {}
+            Event::Rows(file) => {
+                self.helpers.lanes.prepare_again(file.id, file.key, file.time_ns);
+            }
+            Event::Mappings { process, .. } => {
+                let id = self.processes.id_of(process);
+                if !self.helpers.mapper.ask(id, process) {
+                    self.helpers.mapper.changed(id, process);
+                }
+            }
+            Event::Exec(exec) => {
+                self.helpers.mapper.exited(exec.process);
+                self.processes.exec(Arc::new(*exec));
+            }
             Event::Fork { process, parent } => self.processes.fork(process, parent),
-            Event::Exit { process } => self.processes.exit(process),
+            Event::Exit { process } => {
+                self.helpers.mapper.exited(process);
+                self.processes.exit(process);
+            }
         }
     }
 
-    fn flush(&mut self) -> Window {
+    /// Remembers the range through which a file was met, for stacks whose process may be gone soon.
+    fn learn(&mut self, event: &FileEvent) {
+        let id = self.processes.id_of(event.process);
+        self.pending.met(id, Met { start: event.vma_start, end: event.vma_end, file: event.id });
+    }
+
+    /// Walks waiting stacks on; closes the window that waits for them.
+    fn advance(&mut self) {
+        let Helpers { tables, mapper, .. } = &self.helpers;
+        let (aggregate, counters) = (&mut self.aggregate, &self.counters);
+        self.pending.advance(tables, mapper, |stack, reason| {
+            finish(aggregate, counters, &stack, reason.number());
+        });
+        let Some(closing) = &mut self.closing else { return };
+        let aggregate = &mut closing.window.aggregate;
+        closing.pending.advance(tables, mapper, |stack, reason| {
+            finish(aggregate, counters, &stack, reason.number());
+        });
+        if closing.pending.is_empty() || Instant::now() >= closing.until {
+            self.close();
+        }
+    }
+
+    /// Hands over the window that is being closed.
+    fn close(&mut self) {
+        let Some(mut closing) = self.closing.take() else { return };
+        let aggregate = &mut closing.window.aggregate;
+        closing.pending.give_up(|stack, reason| {
+            finish(aggregate, &self.counters, &stack, reason.number());
+        });
+        // Whoever asked may have given up; the window is lost with it.
+        closing.reply.send(closing.window).ok();
+    }
+
+    /// Ends the window; it is handed over when its waiting stacks are finished.
+    fn flush(&mut self, reply: SyncSender<Window>) {
+        self.close();
         let aggregate = std::mem::take(&mut self.aggregate);
+        let pending = std::mem::take(&mut self.pending);
         let mut ids: Vec<u32> = aggregate.counts().map(|(process, ..)| process).collect();
+        ids.extend(pending.processes());
         ids.sort_unstable();
         ids.dedup();
         let subjects = self.processes.subjects(ids.into_iter());
-        self.processes.end_window();
+        let gone = self.processes.end_window();
+        self.helpers.mapper.forget(&gone);
         let (now, wall) = (Instant::now(), SystemTime::now());
         let window = Window {
             aggregate,
@@ -159,32 +241,63 @@ impl Accumulator {
             duration: now.saturating_duration_since(self.since),
         };
         (self.since, self.since_wall) = (now, wall);
-        window
+        self.closing = Some(Closing { window, pending, reply, until: now + CLOSE_WITHIN });
+        self.advance();
+    }
+}
+
+/// Counts a stack that waited.
+fn finish(aggregate: &mut Aggregate, counters: &RingCounters, stack: &Stack, stop: u16) {
+    let mark = mark(stop, stack.user.len() + stack.kernel.len());
+    let user = stack.user.iter().rev().copied();
+    aggregate.add(stack.owner, mark.into_iter().chain(user).chain(stack.kernel.iter().copied()));
+    counters.count_stop(stop);
+}
+
+fn job(file: FileEvent) -> Job {
+    Job {
+        id: file.id.min(FILE_ID_USER_MIN - 1),
+        pid: file.process.pid,
+        vma_start: file.vma_start,
+        vma_end: file.vma_end,
+        size: Some(file.size),
+        vdso: abi::is_vdso(&file.key),
+        key: file.key,
+        name: file.name,
+        met_ns: file.time_ns,
+    }
+}
+
+impl RingCounters {
+    fn count_stop(&self, stop: u16) {
+        let at = usize::from(stop).min(STOPS - 1);
+        self.stops[at].fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Ring {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
-        let mut cpus_seen = Instant::now();
+        let mut checked = Instant::now();
         loop {
             let descriptors = [self.wake.as_fd(), self.events.as_fd(), self.samples.as_fd()];
-            if let Err(error) = sys::wait_readable(descriptors, POLL) {
+            let poll = if self.accumulator.closing.is_some() { POLL_CLOSING } else { POLL };
+            if let Err(error) = sys::wait_readable(descriptors, poll) {
                 tracing::warn!(%error, "cannot wait for samples");
                 std::thread::sleep(POLL);
             }
             self.drain();
-            if cpus_seen.elapsed() >= CPUS_EVERY {
-                cpus_seen = Instant::now();
+            self.accumulator.advance();
+            if checked.elapsed() >= CHECK_EVERY {
+                checked = Instant::now();
                 self.timers.refresh();
                 self.counters.cpus.store(self.timers.len() as u64, Ordering::Relaxed);
+                self.accumulator.helpers.lanes.watch();
             }
             match self.commands.try_recv() {
                 Ok(Command::Flush(reply)) => {
                     self.clear_wake();
-                    let window = self.accumulator.flush();
-                    // Whoever asked may have given up; the window is lost with it.
-                    reply.send(window).ok();
+                    self.accumulator.flush(reply);
                 }
                 Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {}
@@ -201,9 +314,18 @@ impl Ring {
     fn drain(&mut self) {
         while let Some(record) = self.events.next() {
             match Event::parse(&record) {
-                Some(event) => self.accumulator.event(event, &self.files),
+                Some(event) => self.accumulator.event(event),
                 None => _ = self.counters.malformed.fetch_add(1, Ordering::Relaxed),
             }
+        }
+        if let Some(side_band) = &mut self.side_band {
+            let Accumulator { processes, helpers, .. } = &mut self.accumulator;
+            side_band.drain(|pid| {
+                if let Some((id, key)) = processes.of_pid(pid) {
+                    helpers.mapper.changed(id, key);
+                }
+            });
+            helpers.mapper.tend();
         }
         // Bounded, so that a flood of samples cannot keep commands waiting.
         const SAMPLES_MAX: usize = 1 << 17;
@@ -213,8 +335,7 @@ impl Ring {
                 self.counters.malformed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let stop = usize::from(self.accumulator.add(&sample)).min(STOPS - 1);
-            self.counters.stops[stop].fetch_add(1, Ordering::Relaxed);
+            self.accumulator.add(&sample);
             if self.counters.samples.fetch_add(1, Ordering::Relaxed) == 0 {
                 let elapsed = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
                 self.counters.first_sample_ns.store(elapsed, Ordering::Relaxed);

@@ -85,7 +85,7 @@ fn compare_all(bpf: &mut Ebpf, lines: &[Line]) -> Result<(), String> {
 }
 
 fn compare(bpf: &mut Ebpf, address: u64, want: Option<&Line>) -> Result<(), String> {
-    let [start, end, offset, _inode, kind_executable, result] = test_lookup(bpf, address)?;
+    let [start, end, offset, _, _, _, _, kind_executable, result] = test_lookup(bpf, address)?;
     let [kind, executable] = halves(kind_executable);
     let [result, _] = halves(result);
     let Some(line) = want else {

@@ -69,7 +69,8 @@ fn spawn(command: &mut Command) -> Running {
 
 /// A sampler; none, said aloud, where this process may not sample.
 fn start(target: Target, overrides: Overrides) -> Option<Sampler> {
-    match Sampler::start_with(Settings { samples_per_second: 997, target }, overrides) {
+    let settings = Settings { samples_per_second: 997, target, ..Settings::default() };
+    match Sampler::start_with(settings, overrides) {
         Ok(sampler) => Some(sampler),
         Err(
             error @ (StartError::NotPermitted { .. }
@@ -272,7 +273,7 @@ fn processes_that_are_gone_keep_their_name_and_functions() {
 #[test]
 fn a_frequency_out_of_range_is_refused() {
     for samples_per_second in [0, 10_001] {
-        let error = Sampler::start(Settings { samples_per_second, target: Target::Host }).unwrap_err();
+        let error = Sampler::start(Settings { samples_per_second, ..Settings::default() }).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("samples_per_second: {samples_per_second} is out of range; expected 1 to 10000 per CPU")

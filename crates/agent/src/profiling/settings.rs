@@ -5,6 +5,8 @@ use std::time::Duration;
 use hearth_collector::decode::{Missing, Section};
 use hearth_collector::duration;
 
+use super::sampling::{self, SamplingSettings};
+
 /// What a failed start of the sampler means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorMode {
@@ -25,6 +27,8 @@ pub struct ProfilingConfig {
     pub reporter_jitter: f64,
     /// `propagate` (the default) or `ignore`.
     pub error_mode: String,
+    /// Keys that only Hearth has.
+    pub sampling: SamplingSettings,
 }
 
 impl Default for ProfilingConfig {
@@ -34,6 +38,7 @@ impl Default for ProfilingConfig {
             reporter_interval: Duration::from_secs(5),
             reporter_jitter: 0.2,
             error_mode: "propagate".into(),
+            sampling: SamplingSettings::default(),
         }
     }
 }
@@ -49,6 +54,8 @@ pub struct ProfilingSettings {
     pub reporter_jitter: f64,
     /// What a failed start means.
     pub error_mode: ErrorMode,
+    /// What goes to the sampler as it is.
+    pub sampling: SamplingSettings,
 }
 
 /// A value that makes no sense.
@@ -71,6 +78,7 @@ impl ProfilingConfig {
         section.duration("reporter_interval", &mut config.reporter_interval);
         section.float("reporter_jitter", &mut config.reporter_jitter);
         section.string("error_mode", &mut config.error_mode);
+        config.sampling = sampling::read(section);
         read_tuning(section);
         read_sampling(section);
         read_content(section);
@@ -119,6 +127,7 @@ impl ProfilingConfig {
             reporter_interval: self.reporter_interval,
             reporter_jitter: self.reporter_jitter,
             error_mode,
+            sampling: self.sampling.clone(),
         })
     }
 }

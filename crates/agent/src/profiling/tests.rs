@@ -6,6 +6,7 @@ use hearth_collector::confmap::parse;
 use hearth_collector::decode::{Problems, read_section};
 use hearth_collector::{BuildInfo, ComponentId, ConsumeError, Metrics};
 use hearth_profile::{Attributes, Profile, ResourceProfiles, Sample};
+use hearth_sampler::{Budgets, Event, Filters, Pattern, Rule, SampleAttributes};
 
 use super::*;
 
@@ -30,6 +31,7 @@ fn defaults_are_the_originals() {
         reporter_interval: Duration::from_secs(5),
         reporter_jitter: 0.2,
         error_mode: ErrorMode::Propagate,
+        sampling: SamplingSettings::default(),
     };
     assert_eq!((settings, all(problems)), (Ok(want), Vec::new()));
 }
@@ -59,6 +61,15 @@ fn every_other_value_is_answered_by_name() {
         ("reporter_interval: 1ms",       "reporter_interval: 1ms is out of range; expected 100ms to 1h"),
         ("reporter_jitter: 1.5",         "reporter_jitter: 1.5 is out of range; expected 0 to 1"),
         ("error_mode: panic",            "error_mode: \"panic\" is out of range; expected propagate or ignore"),
+        ("event: instructions",          "event: \"instructions\" is out of range; expected cpu-clock or cycles"),
+        ("limits: {table_memory_mib: 256}", "limits::table_memory_mib: 256 is out of range; expected 1 to 255 MiB"),
+        ("limits: {user_memory_mib: 1}", "limits::user_memory_mib: 1 is out of range; expected 4 to 1024 MiB"),
+        ("limits: {preparation_cpu_percent: 0}", "limits::preparation_cpu_percent: 0 is out of range; expected 1 to 100 percent of one core"),
+        ("limits: {memory: 1}",          "'limits' has invalid keys: memory"),
+        ("filters: {include: x}",        "filters::include: expected a list of rules"),
+        ("filters: {include: [{}]}",     "filters: a rule without a condition; expected cgroup, container_id, executable or pid_namespace"),
+        ("filters: {exclude: [{executable: ''}]}", "filters::exclude[0]::executable: a pattern of 0 bytes; expected 1 to 4096"),
+        ("filters: {exclude: [{exe: /bin/a}]}", "'filters::exclude[0]' has invalid keys: exe"),
         ("sample_per_second: 20",        "'' has invalid keys: sample_per_second"),
         ("off_cpu_threshold: 0.1",       "off_cpu_threshold: not implemented by Hearth yet, has no effect; only on-CPU time is sampled"),
         ("probabilistic_threshold: 50",  "probabilistic_threshold: not supported yet by Hearth; lower samples_per_second instead"),
@@ -75,6 +86,34 @@ fn every_other_value_is_answered_by_name() {
         let (_, problems) = read(yaml);
         assert_eq!(all(problems), [want], "{yaml}");
     }
+}
+
+#[test]
+fn keys_of_our_own_go_to_the_sampler() {
+    let (settings, problems) = read(
+        "{event: cycles, sample_attributes: {thread_id: true, thread_name: true, cpu: true},
+          filters: {include: [{cgroup: /system.slice/**}, {container_id: 3f4a3f4a3f4a}], exclude: [{executable: /usr/bin/*, pid_namespace: 7}]},
+          limits: {table_memory_mib: 16, user_memory_mib: 8, preparation_cpu_percent: 5}}",
+    );
+    assert_eq!(all(problems), Vec::<String>::new());
+    let pattern = |text| Some(Pattern::new(text).unwrap());
+    let want = SamplingSettings {
+        event: Event::Cycles,
+        attributes: SampleAttributes { thread_id: true, thread_name: true, cpu: true },
+        filters: Filters {
+            include: vec![
+                Rule { cgroup: pattern("/system.slice/**"), ..Rule::default() },
+                Rule { container_id: pattern("3f4a3f4a3f4a"), ..Rule::default() },
+            ],
+            exclude: vec![Rule {
+                executable: pattern("/usr/bin/*"),
+                pid_namespace: Some(7),
+                ..Rule::default()
+            }],
+        },
+        budgets: Budgets { table_bytes: 16 << 20, user_bytes: 8 << 20, preparation_percent: 5 },
+    };
+    assert_eq!(settings.unwrap().sampling, want);
 }
 
 /// Collections from a list, then empty ones.

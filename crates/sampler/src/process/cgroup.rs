@@ -31,6 +31,8 @@ pub struct CgroupFacts {
     /// Name of the innermost systemd service, unescaped, without `.service`. None in a container,
     /// and none for a user's whole session (`user@1000.service`), which says nothing.
     pub systemd_unit: Option<String>,
+    /// The paths in all hierarchies, each once.
+    pub paths: Vec<String>,
 }
 
 /// Parses the text of `/proc/PID/cgroup`. Lines that are not of its form are skipped.
@@ -46,7 +48,13 @@ pub fn parse_cgroup(text: &[u8]) -> CgroupFacts {
         Some(_) => None,
         None => paths.iter().find_map(|(_, path)| systemd_unit(path)),
     };
-    CgroupFacts { container_id, systemd_unit }
+    let mut all: Vec<String> = Vec::new();
+    for (_, path) in paths {
+        if !all.iter().any(|known| known == path) {
+            all.push(path.to_owned());
+        }
+    }
+    CgroupFacts { container_id, systemd_unit, paths: all }
 }
 
 /// The path and how much to prefer it (less is better) where hierarchies disagree: those that

@@ -42,6 +42,8 @@ pub use open::{OpenError, open_mapped_file};
 pub use service::{ServiceNameSource, interpreted_name, kernel_thread_family, service_name};
 pub use stat::{Stat, parse_stat};
 
+pub(crate) use service::base_name;
+
 /// The name all kernel threads share as a service.
 pub const KERNEL_SERVICE: &str = "kernel";
 
@@ -93,6 +95,8 @@ pub struct ProcessInfo {
     pub container_id: Option<String>,
     /// Name of the systemd service it belongs to, without `.service`; none in containers.
     pub systemd_unit: Option<String>,
+    /// Paths of its cgroups in all hierarchies, each once; empty if they cannot be read.
+    pub cgroups: Vec<String>,
     /// What `OTEL_RESOURCE_ATTRIBUTES` says apart from `service.name`, in its order.
     pub attributes: Vec<(String, String)>,
 }
@@ -119,11 +123,37 @@ pub fn read_process_key(pid: u32) -> Option<ProcessKey> {
 fn read_process_under(proc: &Path, pid: u32) -> Option<ProcessInfo> {
     let directory = proc.join(pid.to_string());
     let stat = read_stat(&directory)?;
-    let info =
-        if stat.kernel_thread { kernel_thread(pid, stat) } else { user_process(&directory, pid, stat) };
+    let info = if stat.kernel_thread {
+        kernel_thread(pid, stat)
+    } else {
+        // What is left of a main thread that ended before the others tells nothing.
+        let alive = stat.zombie.then(|| thread_alive(&directory)).flatten();
+        let thread = alive.map(|tid| directory.join("task").join(tid.to_string()));
+        user_process(thread.as_deref().unwrap_or(&directory), pid, stat)
+    };
     // The same process until the end: its PID may have been given to another one meanwhile.
     let again = read_stat(&directory)?;
     (again.start_time == info.start_time).then_some(info)
+}
+
+/// A thread of a process by which its memory and files can be had: the process id itself, else a thread
+/// that outlives the main one. None if there is none, or the process is not a zombie.
+pub(crate) fn surviving_thread(pid: u32) -> Option<u32> {
+    let directory = process_directory(pid);
+    read_stat(&directory)?.zombie.then(|| thread_alive(&directory)).flatten()
+}
+
+fn thread_alive(directory: &Path) -> Option<u32> {
+    const THREADS_MAX: usize = 64;
+    let threads = std::fs::read_dir(directory.join("task")).ok()?.take(THREADS_MAX).flatten();
+    let mut ids = threads.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.find(|tid| read_stat(&directory.join("task").join(tid.to_string())).is_some_and(|stat| !stat.zombie))
+}
+
+/// The inode of the PID namespace a process is in; none if it has ended or may not be asked.
+pub(crate) fn pid_namespace(pid: u32) -> Option<u32> {
+    let link = std::fs::read_link(process_directory(pid).join("ns/pid")).ok()?;
+    link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
 }
 
 fn read_stat(directory: &Path) -> Option<Stat> {
@@ -144,6 +174,7 @@ fn kernel_thread(pid: u32, stat: Stat) -> ProcessInfo {
         service_name_source: ServiceNameSource::Kernel,
         container_id: None,
         systemd_unit: None,
+        cgroups: Vec::new(),
         attributes: Vec::new(),
         comm: stat.comm,
     }
@@ -179,6 +210,7 @@ fn user_process(directory: &Path, pid: u32, stat: Stat) -> ProcessInfo {
         service_name_source: source,
         container_id: cgroup.container_id,
         systemd_unit: cgroup.systemd_unit,
+        cgroups: cgroup.paths,
         attributes: environment.attributes,
     }
 }
@@ -192,7 +224,7 @@ fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 
 /// The arguments of a `cmdline`: ended by NULs. Programs that overwrite theirs to show a title may
 /// leave NULs at the end.
-fn split_arguments(cmdline: &[u8]) -> Vec<String> {
+pub(crate) fn split_arguments(cmdline: &[u8]) -> Vec<String> {
     let end = cmdline.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     if end == 0 {
         return Vec::new();

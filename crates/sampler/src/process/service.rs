@@ -310,7 +310,7 @@ fn named(program: &str) -> Option<String> {
 }
 
 /// The last part of a path that is not empty.
-pub(super) fn base_name(path: &str) -> Option<&str> {
+pub(crate) fn base_name(path: &str) -> Option<&str> {
     path.rsplit('/').find(|part| !part.is_empty() && *part != "." && *part != "..")
 }
 

@@ -9,6 +9,8 @@ pub struct Stat {
     pub parent_pid: u32,
     /// Whether it is a kernel thread.
     pub kernel_thread: bool,
+    /// Whether its main thread has ended and waits for its parent, or for other threads.
+    pub zombie: bool,
     /// When it started, in clock ticks since the host's start.
     pub start_time: u64,
 }
@@ -21,7 +23,8 @@ const KERNEL_THREAD_FLAG: u64 = 0x0020_0000;
 /// The comm stands in parentheses and may itself contain parentheses, spaces and newlines, so the
 /// last closing parenthesis ends it.
 pub fn parse_stat(text: &[u8]) -> Option<Stat> {
-    // Positions after the comm, from 0, of proc(5)'s fields 4, 9 and 22.
+    // Positions after the comm, from 0, of proc(5)'s fields 3, 4, 9 and 22.
+    const STATE: usize = 0;
     const PARENT: usize = 1;
     const FLAGS: usize = 6;
     const START_TIME: usize = 19;
@@ -35,6 +38,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
         comm,
         parent_pid: fields.get(PARENT)?.parse().ok()?,
         kernel_thread: flags & KERNEL_THREAD_FLAG != 0,
+        zombie: matches!(*fields.get(STATE)?, "Z" | "X"),
         start_time: fields.get(START_TIME)?.parse().ok()?,
     })
 }
@@ -52,7 +56,13 @@ mod tests {
     #[test]
     fn comm_may_contain_anything() {
         for comm in ["bash", "a b", "a) b (c", "(sd-pam)", ")", "", "new\nline", "tmux: server", "é"] {
-            let want = Stat { comm: comm.into(), parent_pid: 1, kernel_thread: false, start_time: 4711 };
+            let want = Stat {
+                comm: comm.into(),
+                parent_pid: 1,
+                kernel_thread: false,
+                zombie: false,
+                start_time: 4711,
+            };
             assert_eq!(parse_stat(stat(comm, 0x40_0000).as_bytes()), Some(want), "{comm:?}");
         }
     }
