@@ -7,22 +7,21 @@
 #define HEARTH_TEST_H
 
 /**
- * struct test_result - What a look-up found. Also the key under which equal answers are counted.
- * @result: FOUND or a stop reason.
+ * struct test_result - What a look-up found.
+ * @key:    Of the mapping's file; all zeros if it has none.
  * @kind:   enum mapping_kind.
+ * @result: FOUND or a stop reason.
  */
 struct test_result {
 	u64 start;
 	u64 end;
 	u64 offset;
-	u64 inode;
-	u32 device;
+	struct file_key key;
 	u32 kind;
 	u32 executable;
 	s32 result;
+	u32 reserved;
 };
-
-#define TEST_ROUNDS_MAX 4096
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -30,13 +29,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct test_result);
 } test_results SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
-	__type(key, struct test_result);
-	__type(value, u64);
-} test_answers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -65,31 +57,6 @@ INLINE struct state *test_begin(void)
 }
 
 /**
- * look_up - Look up regs.ip as if it was the leaf's.
- */
-INLINE void look_up(struct state *state, struct test_result *result)
-{
-	__builtin_memset(result, 0, sizeof(*result));
-	state->key.inode = 0;
-	state->key.device = 0;
-	result->result = mapping_find(SLOT_TEST);
-	if (result->result != FOUND)
-		return;
-	result->start = state->mapping.start;
-	result->end = state->mapping.end;
-	result->offset = state->mapping.offset;
-	result->kind = state->mapping.kind;
-	result->executable = state->mapping.executable;
-	/* A file which has no id yet is one nevertheless. */
-	if (result->kind == MAPPING_RAW)
-		result->kind = MAPPING_FILE;
-	if (result->kind == MAPPING_FILE) {
-		result->inode = state->key.inode;
-		result->device = state->key.device;
-	}
-}
-
-/**
  * test_lookup - Look up an address of the calling process.
  *
  * args[0] is the address. The answer is left in `test_results`.
@@ -98,60 +65,25 @@ SEC("raw_tp")
 int test_lookup(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct state *state = test_begin();
-	struct test_result result;
+	struct test_result result = {};
 	u32 zero = 0;
 
 	if (!state)
 		return 1;
 	state->regs.ip = ctx->args[0];
 	state->regs.leaf = 1;
-	look_up(state, &result);
+	result.result = mapping_find(SLOT_TEST);
+	if (result.result == FOUND) {
+		result.start = state->mapping.start;
+		result.end = state->mapping.end;
+		result.offset = state->mapping.offset;
+		result.kind = state->mapping.kind;
+		result.executable = state->mapping.executable;
+		if (result.kind == MAPPING_FILE)
+			result.key = state->key;
+	}
 	bpf_map_update_elem(&test_results, &zero, &result, BPF_ANY);
 	return 0;
-}
-
-/**
- * test_round - Look up regs.ip once and count the answer. A global function: verified once.
- *
- * Return: 0, or 1 if there are too many different answers.
- */
-__attribute__((noinline)) int test_round(u32 slot)
-{
-	struct state *state = state_of(slot);
-	struct test_result result;
-	u64 one = 1, *seen;
-
-	if (!state)
-		return 1;
-	look_up(state, &result);
-	seen = bpf_map_lookup_elem(&test_answers, &result);
-	if (seen) {
-		__sync_fetch_and_add(seen, 1);
-		return 0;
-	}
-	return bpf_map_update_elem(&test_answers, &result, &one, BPF_NOEXIST) != 0;
-}
-
-/**
- * test_lookups - Look up an address many times, while others change what is mapped there.
- *
- * args[0] is the address, args[1] how often, at most TEST_ROUNDS_MAX. Equal answers are counted in
- * `test_answers`.
- */
-SEC("raw_tp")
-int test_lookups(struct bpf_raw_tracepoint_args *ctx)
-{
-	struct state *state = test_begin();
-	u32 rounds = ctx->args[1];
-	int result = 0;
-
-	if (!state)
-		return 1;
-	state->regs.ip = ctx->args[0];
-	state->regs.leaf = 1;
-	for (u32 round = 0; round < TEST_ROUNDS_MAX && round < rounds && !result; round++)
-		result = test_round(SLOT_TEST);
-	return result;
 }
 
 /**

@@ -224,6 +224,8 @@ INLINE bool file_meet(struct state *state)
 	u64 now = state->record.sample.time_ns;
 	u32 kind = 0;
 
+	mapping->file_id = 0;
+	mapping->rows = 0;
 	if (!entry) {
 		struct file_entry fresh = {};
 		u64 id = 1 + state->next_file * possible_cpus + bpf_get_smp_processor_id();
@@ -412,10 +414,9 @@ __attribute__((noinline)) int mapping_find(u32 slot)
 		return FOUND;
 	if (numbered_mappings) {
 		rows_of_numbered(state);
-	} else if (!file_meet(state)) {
+	} else if (!file_meet(state) && !state->test) {
 		state->mapping.kind = MAPPING_RAW;
-		if (!state->test)
-			count(COUNT_FILES_FULL, 1);
+		count(COUNT_FILES_FULL, 1);
 	}
 	return FOUND;
 }
