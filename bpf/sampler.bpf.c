@@ -78,19 +78,37 @@ INLINE int locate(struct state *state, u32 slot, u64 address)
 __attribute__((noinline)) int rows_step(u32 slot)
 {
 	struct state *state = state_of(slot);
+	struct rule_cache *cache;
+	struct rule_slot *known;
 	struct rule rule;
+	u32 root, generation, zero = 0;
 	u64 offset;
 	int result;
 
-	if (!state)
+	cache = bpf_map_lookup_elem(&rule_caches, &zero);
+	if (!state || !cache)
 		return STOP_NO_REGISTERS;
 	offset = state->regs.ip - !state->regs.leaf - state->mapping.start + state->mapping.offset;
 	/* Rows are kept for the first 4 GiB of a file. */
 	if (offset >> 32)
 		return RULE_NONE;
-	result = rows_find(state->mapping.root, state->mapping.generation, offset, &rule);
-	if (result != WALK_ON)
-		return result;
+	root = state->mapping.root;
+	generation = state->mapping.generation;
+	known = &cache->slots[((u32)offset * 0x9e3779b1u ^ root) >> 16 & (RULE_SLOTS - 1)];
+	if (known->root == root && known->generation == generation && known->offset == (u32)offset) {
+		rule = known->rule;
+	} else {
+		result = rows_find(root, generation, offset, &rule);
+		if (result != WALK_ON)
+			return result;
+		known->root = 0;
+		KEEP_ORDER();
+		known->generation = generation;
+		known->offset = offset;
+		known->rule = rule;
+		KEEP_ORDER();
+		known->root = root;
+	}
 	return rule_apply(&rule, &state->regs);
 }
 
@@ -237,6 +255,7 @@ INLINE bool user_registers(struct state *state, struct sample_context *ctx, stru
 INLINE void walk_begin(struct state *state, struct task_struct *task, struct mm_struct *mm)
 {
 	state->mm = (u64)mm;
+	state->exec_id = BPF_CORE_READ(task, self_exec_id);
 	state->vdso = (u64)BPF_CORE_READ(mm, context.vdso);
 	state->mapping.start = 0;
 	state->mapping.end = 0;

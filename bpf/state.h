@@ -6,7 +6,7 @@
 #define HEARTH_STATE_H
 
 #include "types.h"
-#include "walk.h"
+#include "rows.h"
 
 /* A look-up's result which is no stop reason. */
 #define FOUND 0
@@ -42,6 +42,55 @@ struct mapping {
 	u32 generation;
 };
 
+/*
+ * What a CPU found lately. Between two samples the sampled program evicts all of our memory from the
+ * CPU's caches: a look-up that touches one line rather than twenty costs a fraction.
+ */
+#define RULE_SLOTS 1024
+#define MAPPING_SLOTS 64
+
+/**
+ * struct rule_slot - A rule that was looked up. It never changes: a table that is replaced gets another
+ * stamp. All zeros are no rule, since no table has root 0.
+ */
+struct rule_slot {
+	u32 root;
+	u32 generation;
+	u32 offset;
+	struct rule rule;
+};
+
+/**
+ * struct mapping_slot - A mapping that was looked up. It holds as long as the kernel has counted no change
+ * of the process' mappings.
+ * @mm:       The process' struct mm_struct; 0 if the slot is empty.
+ * @start_ns: When the process was started, and
+ * @exec_id:  how often it executed a program: another process, or program, may get the same @mm.
+ * @changes:  The kernel's count.
+ * @met_ns:   When it was looked up.
+ */
+struct mapping_slot {
+	u64 mm;
+	u64 start_ns;
+	u64 exec_id;
+	u64 changes;
+	u64 met_ns;
+	u64 file;
+	s64 size;
+	struct mapping mapping;
+	struct file_key key;
+};
+
+struct rule_cache {
+	struct rule_slot slots[RULE_SLOTS];
+};
+
+struct mapping_cache {
+	struct mapping_slot slots[MAPPING_SLOTS];
+};
+
+_Static_assert(sizeof(struct rule_cache) <= 32768, "the kernel's limit for values per CPU");
+
 /* A record as it goes into the ring, with room for the largest; the tail follows the last frame. */
 struct record {
 	struct sample sample;
@@ -52,6 +101,8 @@ struct record {
 /**
  * struct state - Working memory of one sample; the BPF stack has only 512 bytes.
  * @mm:         The process' struct mm_struct.
+ * @exec_id:    How often it has executed a program.
+ * @changes:    How often its mappings had changed when the last look-up began.
  * @vdso:       Where its vDSO is mapped.
  * @next_file:  How many file ids this CPU has given out.
  * @node:       Copy of a node of the maple tree.
@@ -69,6 +120,8 @@ struct state {
 	struct registers regs;
 	struct mapping mapping;
 	u64 mm;
+	u64 exec_id;
+	u64 changes;
 	u64 vdso;
 	u64 next_file;
 	u64 node[32];
@@ -176,6 +229,20 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct rule_cache);
+} rule_caches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct mapping_cache);
+} mapping_caches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, COUNTERS);
 	__type(key, u32);
 	__type(value, u64);
@@ -213,6 +280,9 @@ INLINE u64 event_flags(void)
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;
 }
+
+/* The compiler must not move what it writes across this; interrupts on this CPU see one before the other. */
+#define KEEP_ORDER() asm volatile("" ::: "memory")
 
 INLINE struct state *state_of(u32 slot)
 {

@@ -219,6 +219,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	u64 start_boottime;
+	u64 self_exec_id;
 	char comm[COMM_BYTES];
 	struct task_struct *group_leader;
 	struct signal_struct *signal;

@@ -32,7 +32,16 @@
 
 #define ASK_AGAIN_NS 200000000ull
 #define USED_EVERY_NS 100000000ull
+#define MET_EVERY_NS 200000000ull
 #define ROWS_DECIDED (FILE_ROWS_READY | FILE_ROWS_NONE | FILE_ROWS_TOO_BIG)
+
+/* Whether the kernel counts changes of mappings. */
+INLINE bool changes_are_counted(void)
+{
+	return bpf_core_field_exists(struct mm_struct___seqcount, mm_lock_seq.sequence) ||
+	       bpf_core_field_exists(struct mm_struct___sequence, mm_lock_seq) ||
+	       bpf_core_field_exists(struct mm_struct___cache, vmacache_seqnum);
+}
 
 /**
  * changes_of - How often the mappings of @state's process have changed, as the kernel counts.
@@ -344,10 +353,10 @@ INLINE int vma_read(struct state *state, u64 address, struct vm_area_struct *vma
  */
 INLINE int vma_find(struct state *state, u64 address)
 {
-	u64 changes = changes_of(state);
 	u64 vma = 0, slot = 0, again = 0;
 	int result;
 
+	state->changes = changes_of(state);
 	if (bpf_core_field_exists(struct mm_struct___maple, mm_mt))
 		result = maple_find(state, address, &vma, &slot);
 	else
@@ -365,7 +374,7 @@ INLINE int vma_find(struct state *state, u64 address)
 				result = STOP_TREE_CHANGED;
 		}
 	}
-	return changes == changes_of(state) ? result : STOP_TREE_CHANGED;
+	return state->changes == changes_of(state) ? result : STOP_TREE_CHANGED;
 }
 
 /**
@@ -386,39 +395,121 @@ __attribute__((noinline)) int mapping_try(u32 slot)
 	return vma_find(state, state->regs.ip - !state->regs.leaf);
 }
 
-/**
- * mapping_find - As mapping_try(), tried again while the tree is in motion; finds the file, too.
- *
- * Return: FOUND or a stop reason; then the mapping is empty.
- */
-__attribute__((noinline)) int mapping_find(u32 slot)
+INLINE struct mapping_slot *mapping_slot_of(struct mapping_cache *cache, const struct state *state, u64 address)
 {
-	struct state *state = state_of(slot);
-	int result = STOP_TREE_CHANGED;
+	u32 hash = (u32)(address >> 20) * 0x9e3779b1u ^ (u32)(state->mm >> 6) * 0x85ebca6bu;
 
-	if (!state)
-		return STOP_NO_REGISTERS;
-	if (!state->test)
-		count(COUNT_VMA_WALKS, 1);
-	for (u32 attempt = 0; attempt < ATTEMPTS_MAX && result == STOP_TREE_CHANGED; attempt++)
-		result = mapping_try(slot);
-	if (result != FOUND) {
-		state->mapping.start = 0;
-		state->mapping.end = 0;
-		state->mapping.kind = MAPPING_NONE;
-		if (result == STOP_TREE_CHANGED && !state->test)
-			count(COUNT_TREE_CHANGED, 1);
-		return result;
-	}
+	return &cache->slots[hash >> 16 & (MAPPING_SLOTS - 1)];
+}
+
+/**
+ * mapping_recall - Make state->mapping the one which covers @address, if it was found lately.
+ *
+ * Return: whether it was.
+ */
+INLINE bool mapping_recall(struct state *state, const struct mapping_slot *slot, u64 address)
+{
+	/* A file's rows come and go, it may be written to, and its use must be noted. */
+	if (state->record.sample.time_ns - slot->met_ns > MET_EVERY_NS)
+		return false;
+	if (slot->mapping.kind == MAPPING_FILE && !(slot->mapping.rows & ROWS_DECIDED))
+		return false;
+	if (slot->mm != state->mm || slot->start_ns != state->record.sample.start_ns ||
+	    slot->exec_id != state->exec_id || address < slot->mapping.start || address >= slot->mapping.end ||
+	    slot->changes != changes_of(state))
+		return false;
+	state->mapping = slot->mapping;
+	state->key = slot->key;
+	state->file = slot->file;
+	state->size = slot->size;
+	return true;
+}
+
+INLINE void mapping_remember(const struct state *state, struct mapping_slot *slot)
+{
+	slot->mm = 0;
+	KEEP_ORDER();
+	slot->start_ns = state->record.sample.start_ns;
+	slot->exec_id = state->exec_id;
+	slot->changes = state->changes;
+	slot->met_ns = state->record.sample.time_ns;
+	slot->file = state->file;
+	slot->size = state->size;
+	slot->mapping = state->mapping;
+	slot->key = state->key;
+	KEEP_ORDER();
+	slot->mm = state->mm;
+}
+
+/**
+ * file_find - Find the file of state->mapping and its rows.
+ */
+INLINE void file_find(struct state *state)
+{
 	if (state->mapping.kind != MAPPING_FILE)
-		return FOUND;
+		return;
 	if (numbered_mappings) {
 		rows_of_numbered(state);
 	} else if (!file_meet(state) && !state->test) {
 		state->mapping.kind = MAPPING_RAW;
 		count(COUNT_FILES_FULL, 1);
 	}
-	return FOUND;
+}
+
+/**
+ * mapping_walk - As mapping_try(), tried again while the tree is in motion; finds the file, too.
+ *
+ * Return: FOUND or a stop reason; then the mapping is empty.
+ */
+INLINE int mapping_walk(struct state *state, u32 slot)
+{
+	int result = STOP_TREE_CHANGED;
+
+	if (!state->test)
+		count(COUNT_VMA_WALKS, 1);
+	for (u32 attempt = 0; attempt < ATTEMPTS_MAX && result == STOP_TREE_CHANGED; attempt++)
+		result = mapping_try(slot);
+	if (result == FOUND) {
+		file_find(state);
+		return FOUND;
+	}
+	state->mapping.start = 0;
+	state->mapping.end = 0;
+	state->mapping.kind = MAPPING_NONE;
+	if (result == STOP_TREE_CHANGED && !state->test)
+		count(COUNT_TREE_CHANGED, 1);
+	return result;
+}
+
+/**
+ * mapping_find - Make state->mapping the one which covers regs.ip, minus one for callers; and its file.
+ *
+ * A global function, so that the verifier looks at it once and not at every place it is called from.
+ *
+ * Return: FOUND or a stop reason; then the mapping is empty.
+ */
+__attribute__((noinline)) int mapping_find(u32 slot)
+{
+	struct state *state = state_of(slot);
+	struct mapping_cache *cache;
+	struct mapping_slot *known;
+	u64 address;
+	u32 zero = 0;
+	int result;
+
+	cache = bpf_map_lookup_elem(&mapping_caches, &zero);
+	if (!state || !cache)
+		return STOP_NO_REGISTERS;
+	if (!changes_are_counted() || numbered_mappings)
+		return mapping_walk(state, slot);
+	address = state->regs.ip - !state->regs.leaf;
+	known = mapping_slot_of(cache, state, address);
+	if (mapping_recall(state, known, address))
+		return FOUND;
+	result = mapping_walk(state, slot);
+	if (result == FOUND)
+		mapping_remember(state, known);
+	return result;
 }
 
 #endif
