@@ -1,6 +1,6 @@
 //! Samples this host and prints the hottest stacks: `cargo run -p hearth-sampler --example sample`.
 //!
-//! Arguments: seconds (5), samples per second (97), `raw` to look up addresses through /proc.
+//! Arguments: seconds (5), samples per second (97), `raw` to look up mappings through /proc.
 
 use std::error::Error;
 use std::fs;
@@ -11,10 +11,11 @@ use hearth_profile::{Dictionary, StackId};
 use hearth_sampler::{Overrides, Sampler, Settings};
 
 const STACKS_SHOWN: usize = 12;
+const WINDOW_SECONDS: u64 = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let seconds = arguments.first().map_or(Ok(5), |text| text.parse())?;
+    let seconds: u64 = arguments.first().map_or(Ok(5), |text| text.parse())?;
     let samples_per_second = arguments.get(1).map_or(Ok(97), |text| text.parse())?;
     let overrides = Overrides {
         force_fallback: arguments.get(2).is_some_and(|text| text == "raw"),
@@ -25,16 +26,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let sampler = Sampler::start_with(Settings { samples_per_second, ..Settings::default() }, overrides)?;
     writeln!(out, "started in {:?}, {:?} of CPU", began.elapsed(), cpu_time()?)?;
-    std::thread::sleep(Duration::from_secs(seconds));
-    let before = cpu_time()?;
-    let collection = sampler.collect();
-    writeln!(
-        out,
-        "collected {} samples, {:?} of CPU",
-        collection.samples,
-        cpu_time()?.saturating_sub(before)
-    )?;
-    writeln!(out, "collecting took {:?}", began.elapsed())?;
+    let windows = seconds.div_ceil(WINDOW_SECONDS).max(1);
+    let mut collection = None;
+    for window in 0..windows {
+        let before = cpu_time()?;
+        std::thread::sleep(Duration::from_secs(seconds.min(WINDOW_SECONDS)));
+        let collected = sampler.collect();
+        let cpu = cpu_time()?.saturating_sub(before);
+        writeln!(
+            out,
+            "window {window}: {} samples, {} processes, {:.2} ms of CPU per 1,000, lost {:?}",
+            collected.samples,
+            collected.batch.resources.len(),
+            cpu.as_secs_f64() * 1e6 / collected.samples.max(1) as f64,
+            collected.lost
+        )?;
+        collection = Some(collected);
+    }
+    let Some(collection) = collection else { return Ok(()) };
 
     let mut hottest: Vec<(i64, String)> = Vec::new();
     for resource in &collection.batch.resources {

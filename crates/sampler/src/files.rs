@@ -137,11 +137,24 @@ impl FileTable {
         Some(Arc::clone(&slot.facts))
     }
 
-    /// The id of a file that the kernel side knows by the inode and device in /proc/PID/maps.
-    pub(crate) fn id_of_inode(&self, inode: u64, device: (u32, u32)) -> Option<u32> {
+    /// The id of a file that the kernel side knows by the inode and device in /proc/PID/maps. `changed` is
+    /// the file's change time, if it can be told: one that was rewritten in place is another file.
+    pub(crate) fn id_of_inode(
+        &self,
+        inode: u64,
+        device: (u32, u32),
+        changed: Option<(i64, i64)>,
+    ) -> Option<u32> {
         // The kernel's own numbering of devices: 20 bits of minor number.
         let device = device.0 << 20 | (device.1 & 0xf_ffff);
-        lock(&self.table).by_inode.get(&(inode, device)).copied()
+        let table = lock(&self.table);
+        let id = *table.by_inode.get(&(inode, device))?;
+        let key = table.slots.get(&id)?.key;
+        let same = changed.is_none_or(|(seconds, nanoseconds)| {
+            let in_key = [key[1], key[2] & 0xffff_ffff].map(|word| i64::from_ne_bytes(word.to_ne_bytes()));
+            in_key == [seconds, nanoseconds]
+        });
+        same.then_some(id)
     }
 
     /// How many files are known.
@@ -249,8 +262,10 @@ mod tests {
     fn files_are_found_by_what_maps_shows() {
         let table = FileTable::default();
         table.store(&job(3), Ok(facts("/lib/lib3.so")));
-        assert_eq!(table.id_of_inode(1003, (8, 1)), Some(3));
-        assert_eq!(table.id_of_inode(1003, (8, 2)), None);
+        assert_eq!(table.id_of_inode(1003, (8, 1), None), Some(3));
+        assert_eq!(table.id_of_inode(1003, (8, 1), Some((0, 0))), Some(3));
+        assert_eq!(table.id_of_inode(1003, (8, 1), Some((0, 1))), None, "rewritten in place");
+        assert_eq!(table.id_of_inode(1003, (8, 2), None), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@
 mod abi;
 mod aggregate;
 mod budget;
+mod clerk;
 mod collect;
 mod cpus;
 mod doctor;
@@ -171,6 +172,7 @@ impl Sampler {
                 pending_bytes,
                 Arc::clone(&counters),
             ),
+            identifier: Arc::clone(&identifier),
             side_band: degraded.is_some().then(SideBand::open).transpose()?,
             started,
         };

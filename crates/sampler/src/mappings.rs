@@ -18,13 +18,13 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::abi::{self, FILE_ID_USER_MIN, Frame, ProcessKey};
 use crate::budget::{Drops, Reason, monotonic_ns};
+use crate::clerk::{self, Answers, Clerk};
 use crate::fallback::ProcessTables;
 use crate::files::{FileTable, Job, Lanes};
 use crate::process;
@@ -87,7 +87,7 @@ struct Known {
 /// Reads and keeps mappings.
 pub(crate) struct Mapper {
     known: Mutex<Known>,
-    questions: Mutex<Option<Sender<(u32, ProcessKey)>>>,
+    clerk: Clerk<(u32, ProcessKey)>,
     files: Arc<FileTable>,
     lanes: Arc<Lanes>,
     drops: Arc<Drops>,
@@ -118,10 +118,9 @@ impl Mapper {
         drops: Arc<Drops>,
         tables: Option<ProcessTables>,
     ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let (sender, receiver) = channel();
         let mapper = Arc::new(Self {
             known: Mutex::default(),
-            questions: Mutex::new(Some(sender)),
+            clerk: Clerk::new("hearth-mappings"),
             files,
             lanes,
             drops,
@@ -130,10 +129,7 @@ impl Mapper {
             changes: AtomicU64::new(0),
             stale: Mutex::default(),
         });
-        let shared = Arc::clone(&mapper);
-        let thread = std::thread::Builder::new()
-            .name("hearth-mappings".into())
-            .spawn(move || shared.run(&receiver))?;
+        let thread = clerk::start(&mapper)?;
         Ok((mapper, thread))
     }
 
@@ -181,9 +177,8 @@ impl Mapper {
         }
         known.asked.insert(process, Instant::now());
         drop(known);
-        if let Some(sender) = lock(&self.questions).as_ref() {
-            // Fails only at the end, when nobody waits for the answer.
-            sender.send((process, key)).ok();
+        if !self.clerk.ask((process, key)) {
+            lock(&self.known).asked.remove(&process);
         }
         true
     }
@@ -207,36 +202,7 @@ impl Mapper {
 
     /// Lets the thread end.
     pub(crate) fn stop(&self) {
-        lock(&self.questions).take();
-    }
-
-    fn run(&self, questions: &Receiver<(u32, ProcessKey)>) {
-        while let Ok((process, key)) = questions.recv() {
-            // Before reading, so that what changes meanwhile counts as newer.
-            let read = Instant::now();
-            let entries = self.read(key);
-            let gone = entries.is_none();
-            let entries = entries.unwrap_or_default();
-            if let Some(tables) = &self.tables
-                && !gone
-                && !tables.tell(key, &entries)
-            {
-                self.drops.count(Reason::TableMemory);
-            }
-            let mut known = lock(&self.known);
-            known.asked.remove(&process);
-            if known.entries + entries.len() > ENTRIES_ALL_MAX {
-                known.processes.clear();
-                known.entries = 0;
-            }
-            known.entries += entries.len();
-            let mappings = Arc::new(Mappings { entries, read });
-            if let Some(before) = known.processes.insert(process, mappings) {
-                known.entries = known.entries.saturating_sub(before.entries.len());
-            }
-            drop(known);
-            self.changes.fetch_add(1, Ordering::Release);
-        }
+        self.clerk.stop();
     }
 
     /// The executable mappings of a process; none if it is gone.
@@ -270,19 +236,21 @@ impl Mapper {
     /// The id of a mapping's file: the kernel side's if it has one, else one of our own.
     fn file_id(&self, pid: u32, entry: &process::MapEntry) -> Option<u32> {
         let vdso = entry.path == "[vdso]";
+        let (start, end) = (entry.start.0, entry.end.0);
+        let link = format!("/proc/{pid}/map_files/{start:x}-{end:x}");
+        let metadata = if vdso { None } else { std::fs::metadata(link).ok() };
+        let changed = metadata.as_ref().map(|data| (data.ctime(), data.ctime_nsec()));
         // What the kernel side calls the vDSO.
         let (inode, device) = if vdso { (1, (0xfff, 0xf_ffff)) } else { (entry.inode, entry.device) };
         if self.tables.is_none()
-            && let Some(id) = self.files.id_of_inode(inode, device)
+            && let Some(id) = self.files.id_of_inode(inode, device, changed)
         {
             return Some(id);
         }
-        let (start, end) = (entry.start.0, entry.end.0);
-        let metadata = std::fs::metadata(format!("/proc/{pid}/map_files/{start:x}-{end:x}")).ok();
         let identity = FileIdentity {
             device: entry.device,
             inode: entry.inode,
-            changed: metadata.as_ref().map(|data| (data.ctime(), data.ctime_nsec())),
+            changed,
             path: if metadata.is_some() { String::new() } else { entry.path.clone() },
         };
         let mut ids = lock(&self.ids);
@@ -295,7 +263,7 @@ impl Mapper {
                 pid,
                 vma_start: start,
                 vma_end: end,
-                size: metadata.map(|data| data.len()).filter(|_| !vdso),
+                size: metadata.map(|data| data.len()),
                 key: abi::numbered_key(id),
                 vdso,
                 name: entry.path.rsplit('/').next().unwrap_or(&entry.path).to_owned(),
@@ -303,6 +271,43 @@ impl Mapper {
             });
         }
         Some(id)
+    }
+}
+
+impl Answers for Mapper {
+    type Question = (u32, ProcessKey);
+    type Answer = (Instant, Option<Vec<Mapping>>);
+
+    fn answer(&self, (_, key): &Self::Question) -> Self::Answer {
+        // Before reading, so that what changes meanwhile counts as newer.
+        let read = Instant::now();
+        (read, self.read(*key))
+    }
+
+    fn store(&self, (process, key): &Self::Question, answer: Option<Self::Answer>) {
+        let (read, entries) = answer.unwrap_or((Instant::now(), None));
+        if let (Some(tables), Some(entries)) = (&self.tables, &entries)
+            && !tables.tell(*key, entries)
+        {
+            self.drops.count(Reason::TableMemory);
+        }
+        let entries = entries.unwrap_or_default();
+        let mut known = lock(&self.known);
+        known.asked.remove(process);
+        if known.entries + entries.len() > ENTRIES_ALL_MAX {
+            known.processes.clear();
+            known.entries = 0;
+        }
+        known.entries += entries.len();
+        if let Some(before) = known.processes.insert(*process, Arc::new(Mappings { entries, read })) {
+            known.entries = known.entries.saturating_sub(before.entries.len());
+        }
+        drop(known);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    fn clerk(&self) -> &Clerk<Self::Question> {
+        &self.clerk
     }
 }
 

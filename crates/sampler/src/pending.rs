@@ -287,12 +287,13 @@ impl Pending {
             let process = stack.owner.process;
             let known = mapper.get(process);
             let find = |address: u64| {
-                if let Some(found) = known.as_ref().and_then(|known| known.find(address)) {
-                    return Some(Some(*found));
-                }
+                // What the kernel side met is what was mapped then; /proc shows what is mapped now.
                 let learned = learned.get(&process).into_iter().flat_map(|learned| &learned.mappings);
                 let covers = |mapping: &&Mapping| (mapping.start..mapping.end).contains(&address);
                 if let Some(found) = learned.clone().find(covers) {
+                    return Some(Some(*found));
+                }
+                if let Some(found) = known.as_ref().and_then(|known| known.find(address)) {
                     return Some(Some(*found));
                 }
                 // What is gone cannot be asked any more: then no mapping covers it, as far as we know.

@@ -12,12 +12,12 @@
 //! /proc is read only for processes that are older than the sampler or whose environment is long.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::abi::{self, ExecEvent, ProcessKey};
+use crate::clerk::{self, Answers, Clerk};
 use crate::filter::{Filters, Verdict};
 use crate::identity::{Identity, Paths, facts_of};
 use crate::process;
@@ -275,7 +275,7 @@ fn exec_is_cut(exec: &ExecEvent) -> bool {
 
 /// Who is this?
 #[derive(Debug)]
-struct Question {
+pub(crate) struct Question {
     /// Whom the answer is about.
     id: u32,
     /// A process that has the same identity.
@@ -286,15 +286,20 @@ struct Question {
 /// Tells the kernel side whether a process is sampled.
 pub(crate) type TellVerdict = Box<dyn Fn(ProcessKey, bool) + Send + Sync>;
 
-/// Reads /proc for processes, in a thread of its own: a process can make that slow.
-#[derive(Default)]
+/// Reads /proc for processes, in a thread of its own.
 pub(crate) struct Identifier {
     known: Mutex<Known>,
     idle: Condvar,
-    questions: Mutex<Option<Sender<Question>>>,
+    clerk: Clerk<Question>,
     paths: Mutex<Paths>,
     filters: Filters,
     tell: Option<TellVerdict>,
+}
+
+impl Default for Identifier {
+    fn default() -> Self {
+        Self::new(Filters::default(), None)
+    }
 }
 
 impl std::fmt::Debug for Identifier {
@@ -316,18 +321,24 @@ struct Known {
 pub(crate) type Identities = HashMap<u32, (Arc<Identity>, Verdict)>;
 
 impl Identifier {
+    fn new(filters: Filters, tell: Option<TellVerdict>) -> Self {
+        Self {
+            known: Mutex::default(),
+            idle: Condvar::new(),
+            clerk: Clerk::new("hearth-identify"),
+            paths: Mutex::default(),
+            filters,
+            tell,
+        }
+    }
+
     /// Starts the thread.
     pub(crate) fn spawn(
         filters: Filters,
         tell: Option<TellVerdict>,
     ) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let (sender, receiver) = channel();
-        let identifier =
-            Arc::new(Self { questions: Mutex::new(Some(sender)), filters, tell, ..Self::default() });
-        let shared = Arc::clone(&identifier);
-        let thread = std::thread::Builder::new()
-            .name("hearth-identify".into())
-            .spawn(move || shared.run(&receiver))?;
+        let identifier = Arc::new(Self::new(filters, tell));
+        let thread = clerk::start(&identifier)?;
         Ok((identifier, thread))
     }
 
@@ -335,44 +346,9 @@ impl Identifier {
         !self.filters.is_empty()
     }
 
-    fn run(&self, questions: &Receiver<Question>) {
-        while let Ok(question) = questions.recv() {
-            let Question { id, key, subject } = question;
-            let info =
-                process::read_process(key.pid).filter(|info| same_start(info.start_time, key.start_ns));
-            let identity = match (info, &subject.exec) {
-                (Some(info), _) => Some(Identity::from(info)),
-                (None, Some(exec)) => Some(Identity::of_exec(exec, &mut lock(&self.paths))),
-                (None, None) => None,
-            };
-            let namespace = match &subject.exec {
-                Some(exec) => Some(exec.pid_namespace),
-                None if self.has_filters() => process::pid_namespace(key.pid),
-                None => None,
-            };
-            let verdict = self.filters.verdict(&facts_of(identity.as_ref(), namespace));
-            if let Some(tell) = &self.tell
-                && verdict != Verdict::Undecided
-            {
-                tell(key, verdict == Verdict::Sample);
-            }
-            let mut known = lock(&self.known);
-            known.verdicts.insert(id, verdict);
-            if let Some(identity) = identity {
-                known.identities.insert(id, Arc::new(identity));
-            }
-            known.pending -= 1;
-            if known.pending == 0 {
-                self.idle.notify_all();
-            }
-        }
-    }
-
     fn ask(&self, question: Question) {
-        let questions = lock(&self.questions);
-        let Some(sender) = questions.as_ref() else { return };
         lock(&self.known).pending += 1;
-        if sender.send(question).is_err() {
+        if !self.clerk.ask(question) {
             lock(&self.known).pending -= 1;
         }
     }
@@ -387,7 +363,7 @@ impl Identifier {
 
     /// Lets the thread end.
     pub(crate) fn stop(&self) {
-        lock(&self.questions).take();
+        self.clerk.stop();
     }
 
     /// Waits until every question is answered, at most `limit`.
@@ -428,6 +404,51 @@ impl Identifier {
                 (subject.id, (identity(&known, &by_id, subject), verdict))
             })
             .collect()
+    }
+}
+
+impl Answers for Identifier {
+    type Question = Question;
+    type Answer = (Option<Identity>, Verdict);
+
+    fn answer(&self, question: &Question) -> Self::Answer {
+        let Question { key, subject, .. } = question;
+        let info = process::read_process(key.pid).filter(|info| same_start(info.start_time, key.start_ns));
+        let identity = match (info, &subject.exec) {
+            (Some(info), _) => Some(Identity::from(info)),
+            (None, Some(exec)) => Some(Identity::of_exec(exec, &mut lock(&self.paths))),
+            (None, None) => None,
+        };
+        let namespace = match &subject.exec {
+            Some(exec) => Some(exec.pid_namespace),
+            None if self.has_filters() => process::pid_namespace(key.pid),
+            None => None,
+        };
+        let verdict = self.filters.verdict(&facts_of(identity.as_ref(), namespace));
+        (identity, verdict)
+    }
+
+    fn store(&self, question: &Question, answer: Option<Self::Answer>) {
+        let Question { id, key, .. } = question;
+        let (identity, verdict) = answer.unwrap_or((None, Verdict::Undecided));
+        if let Some(tell) = &self.tell
+            && verdict != Verdict::Undecided
+        {
+            tell(*key, verdict == Verdict::Sample);
+        }
+        let mut known = lock(&self.known);
+        known.verdicts.insert(*id, verdict);
+        if let Some(identity) = identity {
+            known.identities.insert(*id, Arc::new(identity));
+        }
+        known.pending -= 1;
+        if known.pending == 0 {
+            self.idle.notify_all();
+        }
+    }
+
+    fn clerk(&self) -> &Clerk<Question> {
+        &self.clerk
     }
 }
 

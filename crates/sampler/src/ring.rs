@@ -17,11 +17,12 @@ use hearth_unwind::StopReason;
 use crate::abi::{self, Event, FILE_ID_USER_MIN, FileEvent, Frame, Sample};
 use crate::aggregate::{Aggregate, mark};
 use crate::budget::Drops;
+use crate::clerk;
 use crate::cpus::CpuTimers;
 use crate::files::{Job, Lanes};
 use crate::mappings::Mapper;
 use crate::pending::{Met, Owner, Pending, Stack};
-use crate::processes::{ProcessTable, Subject};
+use crate::processes::{Identifier, ProcessTable, Subject};
 use crate::settings::SampleAttributes;
 use crate::sideband::SideBand;
 use crate::sys;
@@ -78,6 +79,7 @@ pub(crate) struct Ring {
     pub(crate) timers: CpuTimers,
     pub(crate) counters: Arc<RingCounters>,
     pub(crate) accumulator: Accumulator,
+    pub(crate) identifier: Arc<Identifier>,
     /// What processes map, where the kernel side does not find that itself.
     pub(crate) side_band: Option<SideBand>,
     pub(crate) started: Instant,
@@ -293,6 +295,8 @@ impl Ring {
                 self.timers.refresh();
                 self.counters.cpus.store(self.timers.len() as u64, Ordering::Relaxed);
                 self.accumulator.helpers.lanes.watch();
+                clerk::watch(&self.accumulator.helpers.mapper);
+                clerk::watch(&self.identifier);
             }
             match self.commands.try_recv() {
                 Ok(Command::Flush(reply)) => {

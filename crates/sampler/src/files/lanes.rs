@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use super::{FileFacts, FileTable, Job, content, open};
 use crate::abi::FileKey;
 use crate::budget::{CpuBudget, Drops, Reason};
+use crate::clerk::is_runnable;
 use crate::processes::lock;
 use crate::sys;
 
@@ -32,6 +33,8 @@ const DEVICE_REST: Duration = Duration::from_secs(60);
 const WAITING_MAX: usize = 512;
 /// Files that wait to be opened; more are asked for again later.
 const TO_OPEN_MAX: usize = 4096;
+/// Priority of the slow lane: a third of what others get. How much it works at all is up to the budget.
+const SLOW_NICE: i32 = 5;
 /// Sections up to this size are prepared in the quick lane: some five milliseconds.
 const QUICK_BYTES_MAX: u64 = 1 << 20;
 
@@ -218,7 +221,7 @@ impl Lanes {
         content::watch_progress(Arc::clone(&worker.progress));
         lock(&worker.state).thread = Some(rustix::thread::gettid());
         if worker.lane == Lane::Slow {
-            sys::lower_priority(19);
+            sys::lower_priority(SLOW_NICE);
         }
         while let Some(task) = self.next(worker.lane) {
             let id = match &task {
@@ -399,10 +402,4 @@ fn blocked(worker: &Worker) -> Option<Doing> {
     }
     state.given_up = true;
     state.doing.take()
-}
-
-/// Whether a thread of ours waits for nothing but a CPU.
-fn is_runnable(thread: rustix::thread::Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", thread.as_raw_nonzero()));
-    stat.is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('R')))
 }
