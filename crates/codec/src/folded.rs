@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use hearth_profile::{NodeId, Tree};
 
 use crate::limits::within;
-use crate::{LimitExceeded, Limits};
+use crate::{LimitExceeded, Limits, depth};
 
 /// Writes every stack with a value other than 0, in the tree's order.
 pub fn write(tree: &Tree) -> String {
@@ -69,7 +69,8 @@ pub enum Error {
     },
 }
 
-/// Reads folded stacks; empty lines and lines that begin with `#` are skipped.
+/// Reads folded stacks; empty lines and lines that begin with `#` are skipped. The middle of a stack
+/// deeper than `limits.max_depth` is folded.
 ///
 /// # Errors
 ///
@@ -85,12 +86,32 @@ pub fn read(text: &[u8], limits: &Limits) -> Result<Tree, Error> {
         let (path, value) = line.rsplit_once(' ').unwrap_or(("", line));
         let found = || Error::Value { line: index + 1, found: value.chars().take(100).collect() };
         let value: i64 = value.parse().map_err(|_| found())?;
-        let frames = path.trim_end();
-        within("frames of a folded stack", frames.split(';').count(), limits.max_depth)?;
-        tree.add_path(frames.split(';').filter(|name| !name.is_empty()), value);
-        within("nodes of the stack tree", tree.len(), limits.max_table)?;
+        add(&mut tree, path, value, limits)?;
     }
     Ok(tree)
+}
+
+/// Reads stacks without values, one per line and observation: equal lines are counted.
+///
+/// # Errors
+///
+/// As [`read`], but every line is a stack.
+pub fn read_lines(text: &[u8], limits: &Limits) -> Result<Tree, Error> {
+    within("bytes of folded stacks", text.len(), limits.max_bytes)?;
+    let mut tree = Tree::default();
+    for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let line = std::str::from_utf8(line).map_err(|_| Error::Encoding { line: index + 1 })?.trim();
+        if !line.is_empty() {
+            add(&mut tree, line, 1, limits)?;
+        }
+    }
+    Ok(tree)
+}
+
+fn add(tree: &mut Tree, path: &str, value: i64, limits: &Limits) -> Result<(), LimitExceeded> {
+    let frames: Vec<&str> = path.trim_end().split(';').filter(|name| !name.is_empty()).collect();
+    tree.add_path(depth::fold_path(&frames, limits.max_depth), value);
+    within("nodes of the stack tree", tree.len(), limits.max_table)
 }
 
 #[cfg(test)]
@@ -117,17 +138,18 @@ mod tests {
     #[rustfmt::skip]
     fn bad_lines_are_named() {
         let limits = Limits { max_depth: 3, ..Limits::default() };
-        let cases: [(&[u8], &str); 5] = [
+        let cases: [(&[u8], &str); 4] = [
             (b"main 1\nmain x",  "line 2 ends in \"x\""),
             (b"main",            "line 1 ends in \"main\""),
             (b"main 1.5",        "line 1 ends in \"1.5\""),
             (b"ok 1\n\xff 1",    "line 2 is not UTF-8"),
-            (b"a;b;c;d 1",       "frames of a folded stack: 4 exceeds the limit of 3"),
         ];
         for (text, want) in cases {
             let error = read(text, &limits).unwrap_err().to_string();
             assert!(error.contains(want), "{error}");
         }
+        assert_eq!(write(&read(b"a;b;c;d 1", &limits).unwrap()), "[deep stack: frames left out];c;d 1\n");
+        assert_eq!(write(&read_lines(b"a;b\na;b\r\n\na\n", &limits).unwrap()), "a 1\na;b 2\n");
         assert_eq!(read(b"# comment\n\nmain;a 3\r\n", &limits).unwrap().total(), 3);
     }
 }

@@ -154,7 +154,8 @@ impl<'a> Reader<'a> {
         Self { bytes, offset: 0 }
     }
 
-    fn is_at_end(&self) -> bool {
+    /// Whether everything was read.
+    pub fn is_at_end(&self) -> bool {
         self.offset >= self.bytes.len()
     }
 
@@ -180,6 +181,16 @@ impl<'a> Reader<'a> {
             wire_type => return Err(WireError::WireType { wire_type: wire_type as u8, offset }),
         };
         Ok(Some((number as u32, value)))
+    }
+
+    /// A varint that belongs to no field.
+    pub fn bare_varint(&mut self) -> Result<u64, WireError> {
+        self.varint()
+    }
+
+    /// The next `length` bytes, which belong to no field.
+    pub fn bare_bytes(&mut self, length: u64) -> Result<&'a [u8], WireError> {
+        self.take(length)
     }
 
     fn varint(&mut self) -> Result<u64, WireError> {

@@ -490,7 +490,7 @@ fn a_bad_profile_is_rejected_and_its_sibling_kept() {
         ("no values",  |r| profiles(r)[1].samples[0].timestamps_unix_nano.clear(), "samples[0]: it has neither values nor timestamps"),
         ("counts",     |r| { profiles(r)[1].samples[0].values = vec![1, 2]; },    "it has 2 values but 3 timestamps; expected equal numbers"),
         ("location",   |r| { dictionary(r).stack_table.push(proto::Stack { location_indices: vec![7] }); profiles(r)[1].samples[0].stack_index = 2; }, "Stack.location_indices 7 is out of range; location_table has 3 entries"),
-        ("deep",       |r| { dictionary(r).stack_table.push(proto::Stack { location_indices: vec![1; 3000] }); profiles(r)[1].samples[0].stack_index = 2; }, "a stack has 3000 locations; at most 2048 are accepted"),
+        ("endless",    |r| { dictionary(r).stack_table.push(proto::Stack { location_indices: vec![1; 1_000_001] }); profiles(r)[1].samples[0].stack_index = 2; }, "Stack.location_indices has more than 1000000 entries"),
     ];
     for (case, change, want) in cases {
         // Values make the layout of samples plain where the case leaves no other trace of it.
@@ -536,22 +536,22 @@ fn limits_hold_for_the_request() {
 }
 
 #[test]
-fn other_layouts_are_refused_by_name() {
-    // Profile.location_indices of v1.7 stands where v1.10 has the time.
-    let profile = [0x1a, 1, 1];
-    let mut scope = vec![0x12, profile.len() as u8];
-    scope.extend(profile);
-    let mut resource = vec![0x12, scope.len() as u8];
-    resource.extend(scope);
-    let mut bytes = vec![0x0a, resource.len() as u8];
-    bytes.extend(resource);
-    bytes.extend([0x12, 0]);
-    let error = decode_request(&bytes, &Limits::default()).unwrap_err();
-    expect![[
-        "the request has the layout of OTLP profiles v1.7: Profile field 3 is a list (location_indices). \
-         Supported are v1.8 to v1.11; update the sender (OpenTelemetry Collector 0.136 or newer)"
-    ]]
-    .assert_eq(&error.to_string());
+fn the_middle_of_a_deep_stack_is_folded() {
+    let bytes = request(|request| {
+        let mut deep = vec![1; 3000];
+        deep[0] = 2;
+        dictionary(request).stack_table[1] = proto::Stack { location_indices: deep };
+    });
+    let decoded = decode_request(&bytes, &Limits { max_depth: 9, ..Limits::default() }).unwrap();
+    assert_eq!(decoded.rejected, []);
+    let dictionary = &decoded.batch.dictionary;
+    let stack = decoded.batch.resources[0].profiles[0].samples[0].stack;
+    let names: Vec<String> =
+        dictionary.leaf_first(stack).flat_map(|id| dictionary.names(id)).map(|(name, _)| name).collect();
+    assert_eq!(
+        (&*names[0], &*names[1], &*names[6], names.len()),
+        ("app+0x20", "main", "[deep stack: frames left out]", 9)
+    );
 }
 
 #[test]
@@ -625,8 +625,7 @@ fn bad_json_is_refused_with_the_field() {
         (r#"{"dictionary": {"stringTable": [1]}}"#,                       "stringTable has value 1; expected a string"),
         (r#"{"dictionary": {"linkTable": [{"traceId": "!"}]}}"#,          r#"traceId has value "!"; expected a string with hexadecimal"#),
         (r#"{"dictionary": {"stackTable": [{"locationIndices": ["x"]}]}}"#, r#"locationIndices has value "x"; expected a 64-bit integer"#),
-        (r#"{"resourceProfiles": [{"scopeProfiles": [{"profiles": [{"timeNanos": 1}]}]}]}"#, "timeNanos is a field of OTLP profiles v1.7 or older"),
-        (r#"{"dictionary": {"attributeUnits": []}}"#,                     "attributeUnits is a field of OTLP profiles v1.7"),
+        (r#"{"stringTable": [], "dictionary": {"stackTable": []}}"#,      "the request mixes revisions of OTLP profiles: stringTable, but stackTable"),
         (r#"{} {}"#,                                                      "trailing characters"),
     ];
     for (json, want) in cases {

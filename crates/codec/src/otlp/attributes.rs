@@ -7,7 +7,7 @@ use crate::wire::{Reader, Value, Writer};
 use super::tables::{Reason, Tables};
 
 /// How deep lists and maps may nest.
-const DEPTH_MAX: usize = 16;
+pub(super) const DEPTH_MAX: usize = 16;
 
 /// Bytes a value takes in memory beyond its text.
 const OVERHEAD_BYTES: usize = 56;
@@ -30,7 +30,8 @@ pub(super) fn decode_list<'a>(
     Ok((attributes, size))
 }
 
-fn decode_key_value(
+/// Decodes a `KeyValue`: a key that is not empty wins over a reference.
+pub(super) fn decode_key_value(
     tables: &Tables<'_>,
     bytes: &[u8],
     depth: usize,

@@ -2,69 +2,19 @@
 //!
 //! Path, content type and user agent say nothing: all revisions share them. What tells is which
 //! field numbers occur with which wire type. Each rule below is a fact about one revision's field
-//! table; where a request's fields mean the same in two revisions, the newer one is taken.
+//! table; where a request's fields mean the same in two revisions, the newer one is taken. The whole
+//! request votes: evidence of two revisions is an error, never a guess.
 
 use crate::wire::{Reader, Value};
 
-use super::DecodeError;
-
-/// A layout of the messages which can be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revision {
-    /// opentelemetry-proto v1.8.
-    V1_8,
-    /// opentelemetry-proto v1.9.
-    V1_9,
-    /// opentelemetry-proto v1.10 and v1.11.
-    V1_10,
-}
-
-impl Revision {
-    /// For logs and metrics: `v1.10`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V1_8 => "v1.8",
-            Self::V1_9 => "v1.9",
-            Self::V1_10 => "v1.10",
-        }
-    }
-
-    /// The field numbers that differ between these revisions.
-    pub(super) fn layout(self) -> Layout {
-        let old = Layout {
-            profile_id: 8,
-            profile_attributes: 12,
-            sample_values: 2,
-            sample_attributes: 3,
-            sample_link: 4,
-        };
-        match self {
-            Self::V1_8 => old,
-            Self::V1_9 => Layout { profile_id: 7, profile_attributes: 11, ..old },
-            Self::V1_10 => Layout {
-                profile_id: 7,
-                profile_attributes: 11,
-                sample_values: 4,
-                sample_attributes: 2,
-                sample_link: 3,
-            },
-        }
-    }
-}
-
-/// The field numbers that differ between the revisions which can be decoded.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
-    pub(super) profile_id: u32,
-    pub(super) profile_attributes: u32,
-    pub(super) sample_values: u32,
-    pub(super) sample_attributes: u32,
-    pub(super) sample_link: u32,
-}
+use super::{DecodeError, Revision};
 
 const VARINT: u8 = 1;
 const FIXED64: u8 = 2;
 const BYTES: u8 = 4;
+
+/// How many elements of a list are compared with each other.
+const REPEATS_MAX: usize = 64;
 
 /// Which wire types occurred for each field number below 32.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,69 +45,160 @@ impl Seen {
 /// What the fields of a request say; each entry is the evidence, if there is any.
 #[derive(Debug, Default)]
 struct Evidence {
-    ancient: Option<(&'static str, &'static str)>,
+    v1_3: Option<&'static str>,
+    v1_4: Option<&'static str>,
+    v1_6: Option<&'static str>,
+    /// Of v1.7 or, where the tables are elsewhere, v1.6.
     v1_7: Option<&'static str>,
     v1_8_or_newer: Option<&'static str>,
     v1_8: Option<&'static str>,
     v1_9_or_newer: Option<&'static str>,
     old_sample: Option<&'static str>,
     new_sample: Option<&'static str>,
-    weak_old_sample: Option<&'static str>,
-    weak_new_sample: Option<&'static str>,
+    weak_old_sample: bool,
+    weak_new_sample: bool,
+    /// A sample has field 2 and no other field that tells layouts apart.
+    undecided_sample: bool,
 }
 
 /// The top level of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'r, 'a> {
     pub(super) resource_profiles: &'r [&'a [u8]],
+    /// Field 2: the dictionary, or a table of v1.6.
     pub(super) dictionary: &'r [&'a [u8]],
     /// Whether one of the fields 3 to 8 occurs.
     pub(super) has_tables: bool,
 }
 
+impl<'a> Request<'_, 'a> {
+    fn each_profile(self, mut each: impl FnMut(&'a [u8])) {
+        for resource in self.resource_profiles {
+            each_message(resource, 2, |scope| each_message(scope, 2, &mut each));
+        }
+    }
+
+    fn each_entry(self, table: u32, mut each: impl FnMut(&'a [u8])) {
+        self.dictionary.iter().for_each(|part| each_message(part, table, &mut each));
+    }
+}
+
 /// Decides the revision of a request.
 pub(super) fn detect(request: Request<'_, '_>) -> Result<Revision, DecodeError> {
     let mut evidence = Evidence::default();
+    let mut attributes = 0;
     if request.has_tables {
-        evidence.ancient = Some(("v1.6", "the tables are fields 3 to 8 of the request"));
+        evidence.v1_6 = Some("the tables are fields 3 to 8 of the request");
+    } else {
+        attributes = scan_dictionary(request, &mut evidence);
     }
-    let attributes = scan_dictionary(request.dictionary, &mut evidence);
-    let has_dictionary = !request.dictionary.is_empty();
-    for resource in request.resource_profiles {
-        each_message(resource, 2, |scope| {
-            each_message(scope, 2, |profile| {
-                scan_profile(profile, has_dictionary, attributes, &mut evidence)
-            });
-        });
-    }
-    evidence.verdict()
+    let has_dictionary = request.has_tables || !request.dictionary.is_empty();
+    request.each_profile(|profile| scan_profile(profile, has_dictionary, attributes, &mut evidence));
+    evidence.verdict(request, attributes)
 }
 
 impl Evidence {
-    fn verdict(self) -> Result<Revision, DecodeError> {
-        if let Some((found, evidence)) = self.ancient {
-            return Err(DecodeError::Revision { found, evidence });
+    fn verdict(self, request: Request<'_, '_>, attributes: usize) -> Result<Revision, DecodeError> {
+        let mixed = |one, other| Err(DecodeError::MixedRevisions { one, other });
+        match (self.v1_3.or(self.v1_4), self.v1_7.or(self.v1_8_or_newer).or(self.v1_6)) {
+            (Some(one), Some(other)) => return mixed(one, other),
+            (Some(_), None) => {}
+            (None, _) => {
+                return match (self.v1_6.or(self.v1_7), self.v1_8_or_newer) {
+                    (Some(one), Some(other)) => mixed(one, other),
+                    (Some(_), None) if self.v1_6.is_some() => Ok(Revision::V1_6),
+                    (Some(_), None) => Ok(Revision::V1_7),
+                    _ => self.verdict_since_v1_8(request, attributes),
+                };
+            }
         }
-        match (self.v1_7, self.v1_8_or_newer) {
-            (Some(one), Some(other)) => return Err(DecodeError::MixedRevisions { one, other }),
-            (Some(evidence), None) => return Err(DecodeError::Revision { found: "v1.7", evidence }),
-            _ => {}
+        match (self.v1_3, self.v1_4) {
+            (Some(one), Some(other)) => mixed(one, other),
+            (Some(_), None) => Ok(Revision::V1_3),
+            _ => Ok(Revision::V1_4),
         }
+    }
+
+    fn verdict_since_v1_8(
+        self,
+        request: Request<'_, '_>,
+        attributes: usize,
+    ) -> Result<Revision, DecodeError> {
+        let mixed = |one, other| Err(DecodeError::MixedRevisions { one, other });
         match (self.v1_8, self.v1_9_or_newer.or(self.new_sample)) {
-            (Some(one), Some(other)) => return Err(DecodeError::MixedRevisions { one, other }),
+            (Some(one), Some(other)) => return mixed(one, other),
             (Some(_), None) => return Ok(Revision::V1_8),
             _ => {}
         }
         match (self.old_sample, self.new_sample) {
-            (Some(one), Some(other)) => Err(DecodeError::MixedRevisions { one, other }),
+            (Some(one), Some(other)) => mixed(one, other),
             (Some(_), None) => Ok(Revision::V1_9),
             (None, Some(_)) => Ok(Revision::V1_10),
-            (None, None) if self.weak_old_sample.is_some() && self.weak_new_sample.is_none() => {
-                Ok(Revision::V1_9)
-            }
-            (None, None) => Ok(Revision::V1_10),
+            (None, None) if self.weak_old_sample => Ok(Revision::V1_9),
+            (None, None) if self.weak_new_sample || !self.undecided_sample => Ok(Revision::V1_10),
+            (None, None) => Ok(by_attributes(request, attributes)),
         }
     }
+}
+
+/// Decides whether field 2 of the samples, which is all they have beside stack and timestamps,
+/// holds attributes (v1.10) or values (v1.9): attributes have distinct keys, and an attribute that
+/// nothing else refers to was put into the table for a sample.
+fn by_attributes(request: Request<'_, '_>, attributes: usize) -> Revision {
+    let mut keys = Vec::with_capacity(attributes);
+    request.each_entry(6, |entry| {
+        let mut key = 0;
+        each_field(entry, |number, value| {
+            if let (1, Value::Varint(index)) = (number, value) {
+                key = index;
+            }
+        });
+        keys.push(key);
+    });
+    let mut elsewhere = vec![false; attributes];
+    let mut by_samples = vec![false; attributes];
+    let mut mark = |list: Value<'_>| {
+        let _ = list.ints("attribute_indices", |index| {
+            usize::try_from(index)
+                .ok()
+                .and_then(|index| elsewhere.get_mut(index))
+                .into_iter()
+                .for_each(|used| *used = true);
+        });
+    };
+    for (table, list) in [(1, 5), (2, 4)] {
+        request.each_entry(table, |entry| {
+            each_field(entry, |number, value| {
+                if number == list {
+                    mark(value)
+                }
+            });
+        });
+    }
+    let mut repeats_a_key = false;
+    request.each_profile(|profile| {
+        each_field(profile, |number, value| match (number, value) {
+            (11, value) => mark(value),
+            (2, Value::Bytes(sample)) => each_field(sample, |number, value| {
+                let mut seen: Vec<u64> = Vec::new();
+                let _ = value.ints("field 2", |index| {
+                    let Some(index) = usize::try_from(index).ok().filter(|_| number == 2) else { return };
+                    let Some((key, used)) = keys.get(index).zip(by_samples.get_mut(index)) else { return };
+                    *used = true;
+                    repeats_a_key |= seen.contains(key);
+                    if seen.len() < REPEATS_MAX {
+                        seen.push(*key);
+                    }
+                });
+            }),
+            _ => {}
+        });
+    });
+    let for_samples = (1..attributes).any(|index| !elsewhere[index]);
+    if repeats_a_key || (!for_samples && by_samples.contains(&true)) {
+        return Revision::V1_9;
+    }
+    Revision::V1_10
 }
 
 /// Calls `each` with every message of field `number`; stops at the first malformed field, which
@@ -171,41 +212,40 @@ fn each_message<'a>(bytes: &'a [u8], number: u32, mut each: impl FnMut(&'a [u8])
     }
 }
 
-fn seen(bytes: &[u8]) -> Seen {
-    let mut seen = Seen::default();
+/// Calls `each` with every field, as [`each_message`] does.
+fn each_field<'a>(bytes: &'a [u8], mut each: impl FnMut(u32, Value<'a>)) {
     let mut reader = Reader::new(bytes);
     while let Ok(Some((number, value))) = reader.field() {
-        seen.add(number, value);
+        each(number, value);
     }
+}
+
+fn seen(bytes: &[u8]) -> Seen {
+    let mut seen = Seen::default();
+    each_field(bytes, |number, value| seen.add(number, value));
     seen
 }
 
 /// Looks at the dictionary's attribute and stack tables; returns how many attributes there are.
-fn scan_dictionary(dictionary: &[&[u8]], evidence: &mut Evidence) -> usize {
+fn scan_dictionary(request: Request<'_, '_>, evidence: &mut Evidence) -> usize {
     let mut attributes = 0;
-    for part in dictionary {
-        each_message(part, 6, |attribute| {
-            attributes += 1;
-            let seen = seen(attribute);
-            if seen.has(1, BYTES) {
-                evidence.v1_7 = Some("an attribute_table entry has its key inline");
-            } else if seen.has(1, VARINT) || seen.has_any(3) {
-                evidence.v1_8_or_newer = Some("attribute_table refers to keys by index");
-            }
-        });
-        each_message(part, 7, |stack| {
-            let mut reader = Reader::new(stack);
-            match reader.field() {
-                Ok(Some((2, Value::Varint(_)))) => {
-                    evidence.v1_7 = Some("dictionary field 7 has attribute units")
-                }
-                Ok(Some((1, Value::Bytes(_)))) => {
-                    evidence.v1_8_or_newer = Some("dictionary field 7 has stacks");
-                }
-                _ => {}
-            }
-        });
-    }
+    request.each_entry(6, |attribute| {
+        attributes += 1;
+        let seen = seen(attribute);
+        if seen.has(1, BYTES) {
+            evidence.v1_7 = Some("an attribute_table entry has its key inline");
+        } else if seen.has(1, VARINT) || seen.has_any(3) {
+            evidence.v1_8_or_newer = Some("attribute_table refers to keys by index");
+        }
+    });
+    request.each_entry(7, |stack| {
+        let seen = seen(stack);
+        if seen.has(2, VARINT) {
+            evidence.v1_7 = Some("dictionary field 7 has attribute units");
+        } else if seen.has(1, BYTES) {
+            evidence.v1_8_or_newer = Some("dictionary field 7 has stacks");
+        }
+    });
     attributes
 }
 
@@ -230,9 +270,13 @@ fn scan_profile(bytes: &[u8], has_dictionary: bool, attributes: usize, evidence:
     if seen.has(2, FIXED64)
         || (!has_dictionary && seen.has(8, BYTES) && !seen.has(10, BYTES) && !seen.has(2, BYTES))
     {
-        evidence.ancient = Some(("v1.3", "profiles are wrapped in containers"));
-    } else if !has_dictionary && [3, 4, 6, 10].iter().any(|&number| seen.has(number, BYTES)) {
-        evidence.ancient = Some(("v1.4 or v1.5", "each profile has its own tables"));
+        evidence.v1_3 = Some("profiles are wrapped in containers");
+        return;
+    }
+    let own_tables = [3, 4, 6, 10].iter().any(|&number| seen.has(number, BYTES));
+    if !has_dictionary && own_tables && !seen.has(3, FIXED64) {
+        evidence.v1_4 = Some("each profile has its own tables");
+        return;
     }
     if seen.has(3, BYTES) {
         evidence.v1_7 = Some("Profile field 3 is a list (location_indices)");
@@ -267,14 +311,26 @@ fn scan_profile(bytes: &[u8], has_dictionary: bool, attributes: usize, evidence:
 /// (attributes 2, link 3, values 4).
 fn scan_sample(bytes: &[u8], attributes: usize, evidence: &mut Evidence) {
     let mut seen = Seen::default();
-    let mut second = Vec::new();
-    let mut timestamps = 0;
+    let mut second: Vec<i64> = Vec::new();
+    let (mut seconds, mut timestamps, mut thirds) = (0_usize, 0_usize, 0_usize);
+    let (mut impossible, mut repeated) = (false, false);
     let mut reader = Reader::new(bytes);
     while let Ok(Some((number, value))) = reader.field() {
         seen.add(number, value);
-        let listed = match number {
-            2 if second.len() <= 64 => value.ints("field 2", |index| second.push(index)),
-            5 => value.fixed64s("timestamps_unix_nano", |_| timestamps += 1),
+        let listed = match (number, value) {
+            (2, _) => value.ints("field 2", |index| {
+                seconds += 1;
+                impossible |= usize::try_from(index).map_or(true, |index| index == 0 || index >= attributes);
+                repeated |= second.contains(&index);
+                if second.len() < REPEATS_MAX {
+                    second.push(index);
+                }
+            }),
+            (5, _) => value.fixed64s("timestamps_unix_nano", |_| timestamps += 1),
+            (3, Value::Varint(_)) => {
+                thirds += 1;
+                Ok(())
+            }
             _ => Ok(()),
         };
         if listed.is_err() {
@@ -283,19 +339,16 @@ fn scan_sample(bytes: &[u8], attributes: usize, evidence: &mut Evidence) {
     }
     if seen.has_any(6) {
         evidence.v1_7 = Some("Sample field 6 is present (timestamps)");
-    } else if seen.has(3, BYTES) || seen.has(4, VARINT) {
+    } else if seen.has(3, BYTES) || seen.has(4, VARINT) || thirds > 1 {
         evidence.old_sample = Some("Sample fields 3 and 4 are attributes and a link");
     } else if seen.has(3, VARINT) || seen.has(4, BYTES) {
         evidence.new_sample = Some("Sample fields 3 and 4 are a link and values");
-    } else if !second.is_empty() {
-        let impossible =
-            |index: i64| usize::try_from(index).map_or(true, |index| index == 0 || index >= attributes);
-        let repeated = second.iter().enumerate().any(|(at, index)| second[..at.min(64)].contains(index));
-        if timestamps == 0 || repeated || second.iter().any(|&index| impossible(index)) {
-            evidence.weak_old_sample = Some("Sample field 2 has values");
-        } else if second.len() != timestamps {
-            evidence.weak_new_sample = Some("Sample field 2 has attributes");
-        }
+    } else if seconds > 0 {
+        evidence.undecided_sample = true;
+        // v1.9 wants as many values as timestamps, or no timestamps; v1.10 wants either of them.
+        let differ = timestamps != 0 && seconds != timestamps;
+        evidence.weak_new_sample |= differ;
+        evidence.weak_old_sample |= !differ && (timestamps == 0 || impossible || repeated);
     }
 }
 
@@ -316,7 +369,6 @@ mod tests {
         let resource_profiles = &[resource.as_bytes()][..];
         match detect(Request { resource_profiles, dictionary, has_tables: false }) {
             Ok(revision) => revision.name().to_owned(),
-            Err(DecodeError::Revision { found, .. }) => format!("refused {found}"),
             Err(DecodeError::MixedRevisions { .. }) => "mixed".to_owned(),
             Err(other) => other.to_string(),
         }
@@ -330,10 +382,10 @@ mod tests {
         let key_index: Option<&[u8]> = Some(&[0x08, 1]);
         let key_inline: Option<&[u8]> = Some(&[0x0a, 1, b'k']);
         let cases: [(&str, Fields, Option<&[u8]>, &str); 14] = [
-            ("container",            |p| p.fixed64(2, 9),                                 None,       "refused v1.3"),
-            ("own string table",     |p| p.bytes(10, b"cpu"),                             None,       "refused v1.4 or v1.5"),
-            ("location indices",     |p| p.packed_ints(3, [1, 2]),                        key_inline, "refused v1.7"),
-            ("inline keys",          |_| (),                                              key_inline, "refused v1.7"),
+            ("container",            |p| p.fixed64(2, 9),                                 None,       "v1.3"),
+            ("own string table",     |p| p.bytes(10, b"cpu"),                             None,       "v1.4"),
+            ("location indices",     |p| p.packed_ints(3, [1, 2]),                        key_inline, "v1.7"),
+            ("inline keys",          |_| (),                                              key_inline, "v1.7"),
             ("inline keys, time",    |p| p.fixed64(3, 9),                                 key_inline, "mixed"),
             ("profile_id at 8",      |p| p.bytes(8, &[1; 16]),                            key_index,  "v1.8"),
             ("attributes at 3",      |p| sample(p, |s| s.packed_ints(3, [1])),            key_index,  "v1.9"),

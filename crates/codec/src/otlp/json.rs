@@ -1,7 +1,7 @@
 //! Requests from JSON: rewritten as protobuf on the fly, so that one decoder judges both.
 //!
-//! The text is read as a stream against tables of the messages' fields; nothing is kept but the
-//! protobuf bytes. Rules are those of OTLP/JSON: lowerCamel names, 64-bit integers as strings or
+//! The text is read as a stream, twice: once for the names that tell revisions apart, once against
+//! tables of the messages' fields; nothing is kept but the protobuf bytes. Rules are those of OTLP/JSON: lowerCamel names, 64-bit integers as strings or
 //! numbers, ids in hexadecimal (base64, as plain protobuf JSON has it, is read too), unknown
 //! fields ignored, `null` the same as absent.
 
@@ -15,6 +15,8 @@ use crate::text::{from_base64, from_hex};
 use crate::wire::Writer;
 
 use super::decode::decode_as;
+use super::json_detect::detect;
+use super::json_fields::{self, Field, Kind};
 use super::{DecodeError, Decoded, Revision};
 
 /// Decodes an `ExportProfilesServiceRequest` from JSON; otherwise as
@@ -25,118 +27,22 @@ use super::{DecodeError, Decoded, Revision};
 /// As there, and if the text is not JSON or a field has the wrong kind of value.
 pub fn decode_request_json(text: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     within("request bytes", text.len(), limits.max_bytes)?;
+    let revision = detect(text)?;
+    let (fields, written) = match revision {
+        Revision::V1_3 => (json_fields::V1_3, Revision::V1_3),
+        Revision::V1_4 => (json_fields::V1_4, Revision::V1_4),
+        Revision::V1_6 => (json_fields::V1_6, Revision::V1_6),
+        Revision::V1_7 => (json_fields::V1_7, Revision::V1_7),
+        // What these number differently has the same name in JSON.
+        Revision::V1_8 | Revision::V1_9 | Revision::V1_10 => (json_fields::V1_10, Revision::V1_10),
+    };
     let mut writer = Writer::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    Message { fields: REQUEST, writer: &mut writer }.deserialize(&mut deserializer)?;
+    Message { fields, writer: &mut writer }.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    decode_as(&writer.into_bytes(), limits, Some(Revision::V1_10))
+    let decoded = decode_as(&writer.into_bytes(), limits, Some(written))?;
+    Ok(Decoded { revision, ..decoded })
 }
-
-/// What a field holds.
-#[derive(Clone, Copy)]
-enum Kind {
-    Int,
-    Fixed64,
-    Double,
-    Bool,
-    Text,
-    Bytes,
-    /// A field which only unsupported revisions have: these.
-    Refused(&'static str),
-    /// Bytes of an id: hexadecimal if the text has exactly this many digits, else base64.
-    Id(usize),
-    Message(&'static &'static [Field]),
-}
-
-/// JSON name, number, kind.
-type Field = (&'static str, u32, Kind);
-
-static REQUEST: &[Field] = &[
-    ("resourceProfiles", 1, Kind::Message(&RESOURCE_PROFILES)),
-    ("dictionary", 2, Kind::Message(&DICTIONARY)),
-    ("stringTable", 0, Kind::Refused("v1.6")),
-];
-static RESOURCE_PROFILES: &[Field] =
-    &[("resource", 1, Kind::Message(&RESOURCE)), ("scopeProfiles", 2, Kind::Message(&SCOPE_PROFILES))];
-static RESOURCE: &[Field] = &[("attributes", 1, Kind::Message(&KEY_VALUE))];
-static SCOPE_PROFILES: &[Field] =
-    &[("scope", 1, Kind::Message(&SCOPE)), ("profiles", 2, Kind::Message(&PROFILE))];
-static SCOPE: &[Field] =
-    &[("name", 1, Kind::Text), ("version", 2, Kind::Text), ("attributes", 3, Kind::Message(&KEY_VALUE))];
-static KEY_VALUE: &[Field] =
-    &[("key", 1, Kind::Text), ("value", 2, Kind::Message(&ANY_VALUE)), ("keyStrindex", 3, Kind::Int)];
-static ANY_VALUE: &[Field] = &[
-    ("stringValue", 1, Kind::Text),
-    ("boolValue", 2, Kind::Bool),
-    ("intValue", 3, Kind::Int),
-    ("doubleValue", 4, Kind::Double),
-    ("arrayValue", 5, Kind::Message(&ARRAY)),
-    ("kvlistValue", 6, Kind::Message(&KEY_VALUE_LIST)),
-    ("bytesValue", 7, Kind::Bytes),
-    ("stringValueStrindex", 8, Kind::Int),
-];
-static ARRAY: &[Field] = &[("values", 1, Kind::Message(&ANY_VALUE))];
-static KEY_VALUE_LIST: &[Field] = &[("values", 1, Kind::Message(&KEY_VALUE))];
-static LINK: &[Field] = &[("traceId", 1, Kind::Id(32)), ("spanId", 2, Kind::Id(16))];
-static STACK: &[Field] = &[("locationIndices", 1, Kind::Int)];
-static PROFILE: &[Field] = &[
-    ("sampleType", 1, Kind::Message(&VALUE_TYPE)),
-    ("samples", 2, Kind::Message(&SAMPLE)),
-    // The name in v1.8, which is otherwise the same in JSON.
-    ("sample", 2, Kind::Message(&SAMPLE)),
-    ("timeNanos", 0, Kind::Refused("v1.7 or older")),
-    ("locationIndices", 0, Kind::Refused("v1.7 or older")),
-    ("stringTable", 0, Kind::Refused("v1.5 or older")),
-    ("timeUnixNano", 3, Kind::Fixed64),
-    ("durationNano", 4, Kind::Int),
-    ("periodType", 5, Kind::Message(&VALUE_TYPE)),
-    ("period", 6, Kind::Int),
-    ("profileId", 7, Kind::Id(32)),
-    ("attributeIndices", 11, Kind::Int),
-];
-static VALUE_TYPE: &[Field] = &[("typeStrindex", 1, Kind::Int), ("unitStrindex", 2, Kind::Int)];
-static SAMPLE: &[Field] = &[
-    ("stackIndex", 1, Kind::Int),
-    ("attributeIndices", 2, Kind::Int),
-    ("linkIndex", 3, Kind::Int),
-    ("values", 4, Kind::Int),
-    ("timestampsUnixNano", 5, Kind::Fixed64),
-    ("locationsStartIndex", 0, Kind::Refused("v1.7 or older")),
-    ("locationsLength", 0, Kind::Refused("v1.7 or older")),
-];
-static DICTIONARY: &[Field] = &[
-    ("mappingTable", 1, Kind::Message(&MAPPING)),
-    ("locationTable", 2, Kind::Message(&LOCATION)),
-    ("functionTable", 3, Kind::Message(&FUNCTION)),
-    ("linkTable", 4, Kind::Message(&LINK)),
-    ("stringTable", 5, Kind::Text),
-    ("attributeTable", 6, Kind::Message(&KEY_VALUE_AND_UNIT)),
-    ("stackTable", 7, Kind::Message(&STACK)),
-    ("attributeUnits", 0, Kind::Refused("v1.7")),
-];
-static MAPPING: &[Field] = &[
-    ("memoryStart", 1, Kind::Int),
-    ("memoryLimit", 2, Kind::Int),
-    ("fileOffset", 3, Kind::Int),
-    ("filenameStrindex", 4, Kind::Int),
-    ("attributeIndices", 5, Kind::Int),
-];
-static LOCATION: &[Field] = &[
-    ("mappingIndex", 1, Kind::Int),
-    ("address", 2, Kind::Int),
-    ("lines", 3, Kind::Message(&LINE)),
-    ("line", 3, Kind::Message(&LINE)),
-    ("attributeIndices", 4, Kind::Int),
-];
-static LINE: &[Field] = &[("functionIndex", 1, Kind::Int), ("line", 2, Kind::Int), ("column", 3, Kind::Int)];
-static FUNCTION: &[Field] = &[
-    ("nameStrindex", 1, Kind::Int),
-    ("systemNameStrindex", 2, Kind::Int),
-    ("filenameStrindex", 3, Kind::Int),
-    ("startLine", 4, Kind::Int),
-];
-static KEY_VALUE_AND_UNIT: &[Field] =
-    &[("keyStrindex", 1, Kind::Int), ("value", 2, Kind::Message(&ANY_VALUE)), ("unitStrindex", 3, Kind::Int)];
 
 /// Reads an object as a message's fields.
 struct Message<'w> {
@@ -176,7 +82,7 @@ impl<'de> Visitor<'de> for Message<'_> {
 }
 
 /// Whether `name` is the original (snake_case) spelling of the JSON name `known`.
-fn is_original(known: &str, name: &str) -> bool {
+pub(super) fn is_original(known: &str, name: &str) -> bool {
     let mut rest = name.chars();
     let same = known.chars().all(|letter| {
         if letter.is_ascii_uppercase() {
@@ -201,12 +107,6 @@ impl<'de> DeserializeSeed<'de> for Element<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if let Kind::Refused(found) = self.kind {
-            return Err(D::Error::custom(format_args!(
-                "{} is a field of OTLP profiles {found}; supported are v1.8 to v1.11",
-                self.name
-            )));
-        }
         deserializer.deserialize_any(self)
     }
 }
@@ -230,7 +130,7 @@ impl Element<'_> {
             Kind::Text => "a string",
             Kind::Bytes => "a string with base64",
             Kind::Id(_) => "a string with hexadecimal digits or base64",
-            Kind::Message(_) | Kind::Refused(_) => "an object",
+            Kind::Message(_) => "an object",
         };
         let found: String = found.to_string().chars().take(100).collect();
         E::custom(format_args!("{} has value {found}; expected {expected}", self.name))
@@ -308,7 +208,7 @@ impl<'de> Visitor<'de> for Element<'_> {
                 let number = text.parse().map_err(|_| self.mismatch(&Quoted(text)))?;
                 return self.visit_f64(number);
             }
-            Kind::Bool | Kind::Message(_) | Kind::Refused(_) => return Err(self.mismatch(&Quoted(text))),
+            Kind::Bool | Kind::Message(_) => return Err(self.mismatch(&Quoted(text))),
         }
         Ok(())
     }

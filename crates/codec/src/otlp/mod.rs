@@ -7,31 +7,34 @@
 //! ProfileBatch ─▶ encode ─▶ bytes (v1.10, inline attribute keys)
 //! ```
 //!
-//! The messages changed field numbers four times under one package name, so a request of another
-//! revision often parses without an error and means something else. [`decode_request`] therefore
-//! decides the revision from the bytes first: it reads v1.8, v1.9 and v1.10 (which v1.11 equals)
-//! and refuses older ones by name.
+//! The messages changed field numbers six times, five of them under one package name, so a request
+//! of another revision often parses without an error and means something else. [`decode_request`]
+//! therefore decides the revision from the bytes first and then reads v1.3 to v1.11 through one
+//! visitor over field tables ([`Revision`] lists the distinct layouts).
 //!
 //! One bad profile does not fail its siblings: it is listed in [`Decoded::rejected`], which a
 //! server reports as `partial_success`.
 //!
 //! Reference: `opentelemetry/proto/profiles/v1development/profiles.proto` and
-//! `collector/profiles/v1development/profiles_service.proto`, tags v1.8.0 to v1.11.0.
+//! `collector/profiles/v1development/profiles_service.proto`, tags v1.3.0 to v1.11.0.
 
 mod attributes;
 mod decode;
 mod detect;
 mod encode;
 mod json;
+mod json_detect;
+mod json_fields;
+mod layout;
 mod response;
 mod tables;
 
 use hearth_profile::ProfileBatch;
 
 pub use decode::decode_request;
-pub use detect::Revision;
 pub use encode::encode_request;
 pub use json::decode_request_json;
+pub use layout::Revision;
 pub use response::{PartialSuccess, decode_response, encode_response, encode_response_json};
 
 use crate::{LimitExceeded, wire::WireError};
@@ -94,19 +97,11 @@ pub enum DecodeError {
     /// It is no protobuf message.
     #[error("malformed request: {0}")]
     Wire(#[from] WireError),
-    /// It has a layout which is not supported: the sender must be updated.
-    #[error(
-        "the request has the layout of OTLP profiles {found}: {evidence}. Supported are v1.8 to v1.11; \
-         update the sender (OpenTelemetry Collector 0.136 or newer)"
-    )]
-    Revision {
-        /// The revision it has.
-        found: &'static str,
-        /// What shows it.
-        evidence: &'static str,
-    },
     /// It contradicts itself about its layout.
-    #[error("the request mixes layouts of OTLP profiles: {one}, but {other}")]
+    #[error(
+        "the request mixes revisions of OTLP profiles: {one}, but {other}; send profiles of one revision \
+         in one request"
+    )]
     MixedRevisions {
         /// One piece of evidence.
         one: &'static str,

@@ -1,9 +1,10 @@
-//! The dictionary of a request, resolved into our own on first use.
+//! The tables of a request or of one profile, resolved into our own dictionary on first use.
 //!
 //! Entries stay undecoded until a profile refers to them: what nobody uses costs nothing, and a
 //! bad entry fails only the profiles that use it. Each entry is decoded once, good or bad.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use hearth_profile::{
@@ -11,11 +12,13 @@ use hearth_profile::{
     LocationId, Mapping, MappingId, StackId, StringId,
 };
 
+use crate::depth;
 use crate::limits::within;
-use crate::wire::{Reader, WireError};
+use crate::wire::{Reader, Value, WireError};
 use crate::{LimitExceeded, Limits};
 
 use super::attributes;
+use super::layout::Layout;
 
 /// Why a profile is rejected; shared by all profiles that meet the same bad entry.
 #[derive(Clone, Debug)]
@@ -37,19 +40,26 @@ impl From<WireError> for Reason {
 #[derive(Debug)]
 struct Table<'a, T> {
     name: &'static str,
+    /// Whether element 0 means "none".
+    null_first: bool,
     entries: Vec<&'a [u8]>,
     resolved: Vec<Option<Result<T, Reason>>>,
 }
 
 impl<'a, T: Clone + Default> Table<'a, T> {
-    fn new(name: &'static str) -> Self {
-        Self { name, entries: Vec::new(), resolved: Vec::new() }
+    fn new(name: &'static str, null_first: bool) -> Self {
+        Self { name, null_first, entries: Vec::new(), resolved: Vec::new() }
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.resolved.clear();
     }
 
     /// The entry that `field` refers to; `Err` holds what it became if it was used before (or the
     /// null element, or why `value` is no index).
     fn entry(&self, field: &'static str, value: i64) -> Result<(usize, &'a [u8]), Result<T, Reason>> {
-        if value == 0 {
+        if value == 0 && self.null_first {
             return Err(Ok(T::default()));
         }
         let index = usize::try_from(value).ok().filter(|&index| index < self.entries.len());
@@ -84,10 +94,11 @@ impl Default for Entry {
     }
 }
 
-/// All tables of a request.
+/// All tables of a request, or of the profile at hand.
 #[derive(Debug)]
 pub(super) struct Tables<'a> {
     pub(super) limits: Limits,
+    pub(super) layout: &'static Layout,
     pub(super) dictionary: Dictionary,
     mappings: Table<'a, MappingId>,
     locations: Table<'a, LocationId>,
@@ -96,6 +107,10 @@ pub(super) struct Tables<'a> {
     strings: Table<'a, StringId>,
     attributes: Table<'a, Entry>,
     stacks: Table<'a, StackId>,
+    /// Which location each position of a profile's `location_indices` means.
+    location_indices: Vec<i64>,
+    /// What ranges of them became.
+    ranges: HashMap<(u64, u64), Result<StackId, Reason>>,
     frames: usize,
 }
 
@@ -104,42 +119,68 @@ pub(super) struct Tables<'a> {
 /// functions would cost a tree many times what they cost the sender.
 const FRAMES_MAX: usize = 16_000_000;
 
+/// Locations of one stack before its middle is folded.
+pub(super) const INDICES_MAX: usize = 1_000_000;
+
 /// Inlined functions at one location.
 const LINES_MAX: usize = 256;
 
 impl<'a> Tables<'a> {
-    /// Reads which entries the `parts` of a request's dictionary have.
-    pub(super) fn new(parts: &[&'a [u8]], limits: &Limits) -> Result<Self, super::DecodeError> {
-        let mut tables = Self {
+    /// Empty tables.
+    pub(super) fn new(layout: &'static Layout, limits: &Limits) -> Self {
+        let null = layout.null_first;
+        Self {
             limits: *limits,
+            layout,
             dictionary: Dictionary::default(),
-            mappings: Table::new("mapping_table"),
-            locations: Table::new("location_table"),
-            functions: Table::new("function_table"),
-            links: Table::new("link_table"),
-            strings: Table::new("string_table"),
-            attributes: Table::new("attribute_table"),
-            stacks: Table::new("stack_table"),
+            mappings: Table::new("mapping_table", null),
+            locations: Table::new("location_table", null),
+            functions: Table::new("function_table", null),
+            links: Table::new("link_table", null),
+            // The first string is empty in all revisions.
+            strings: Table::new("string_table", true),
+            attributes: Table::new("attribute_table", null),
+            stacks: Table::new("stack_table", null),
+            location_indices: Vec::new(),
+            ranges: HashMap::new(),
             frames: 0,
-        };
+        }
+    }
+
+    /// Reads which entries the messages in `parts` have; what was there before is forgotten.
+    pub(super) fn load(&mut self, parts: &[&'a [u8]]) -> Result<(), super::DecodeError> {
+        self.mappings.clear();
+        self.locations.clear();
+        self.functions.clear();
+        self.links.clear();
+        self.strings.clear();
+        self.attributes.clear();
+        self.stacks.clear();
+        let numbers = self.layout.tables;
         for part in parts {
             let mut reader = Reader::new(part);
             while let Some((number, value)) = reader.field()? {
                 let (entries, name) = match number {
-                    1 => (&mut tables.mappings.entries, "mapping_table"),
-                    2 => (&mut tables.locations.entries, "location_table"),
-                    3 => (&mut tables.functions.entries, "function_table"),
-                    4 => (&mut tables.links.entries, "link_table"),
-                    5 => (&mut tables.strings.entries, "string_table"),
-                    6 => (&mut tables.attributes.entries, "attribute_table"),
-                    7 => (&mut tables.stacks.entries, "stack_table"),
+                    _ if number == numbers.mapping => (&mut self.mappings.entries, "mapping_table"),
+                    _ if number == numbers.location => (&mut self.locations.entries, "location_table"),
+                    _ if number == numbers.function => (&mut self.functions.entries, "function_table"),
+                    _ if number == numbers.link => (&mut self.links.entries, "link_table"),
+                    _ if number == numbers.string => (&mut self.strings.entries, "string_table"),
+                    _ if number == numbers.attribute => (&mut self.attributes.entries, "attribute_table"),
+                    _ if number == numbers.stack => (&mut self.stacks.entries, "stack_table"),
                     _ => continue,
                 };
                 entries.push(value.bytes(name)?);
-                within(name, entries.len(), limits.max_table)?;
+                within(name, entries.len(), self.limits.max_table)?;
             }
         }
-        Ok(tables)
+        Ok(())
+    }
+
+    /// Sets what ranges of locations refer to.
+    pub(super) fn set_location_indices(&mut self, indices: Vec<i64>) {
+        self.location_indices = indices;
+        self.ranges.clear();
     }
 
     /// The text that `field` refers to. What is not UTF-8 is replaced: names come from binaries.
@@ -176,25 +217,67 @@ impl<'a> Tables<'a> {
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.field()? {
             if number == 1 {
-                value.ints("Stack.location_indices", |index| indices.push(index))?;
+                ints(value, "Stack.location_indices", &mut indices, INDICES_MAX)?;
             }
         }
-        let depth = indices.len();
-        if depth > self.limits.max_depth {
-            return Err(format!(
-                "a stack has {depth} locations; at most {} are accepted",
-                self.limits.max_depth
-            )
-            .into());
+        self.push_stack("Stack.location_indices", &indices)
+    }
+
+    /// The stack of a sample that names `length` positions of its profile's `location_indices`.
+    pub(super) fn range(&mut self, start: u64, length: u64) -> Result<StackId, Reason> {
+        if length == 0 {
+            return Ok(StackId::NONE);
         }
-        let mut stack = StackId::NONE;
-        for index in indices.into_iter().rev() {
-            let location = self.location("Stack.location_indices", index)?;
+        if let Some(known) = self.ranges.get(&(start, length)) {
+            return known.clone();
+        }
+        let result = self.decode_range(start, length);
+        self.ranges.insert((start, length), result.clone());
+        result
+    }
+
+    fn decode_range(&mut self, start: u64, length: u64) -> Result<StackId, Reason> {
+        let end = start.checked_add(length).and_then(|end| usize::try_from(end).ok());
+        let range = usize::try_from(start).ok().zip(end);
+        let indices = std::mem::take(&mut self.location_indices);
+        let result = match range.and_then(|(start, end)| indices.get(start..end)) {
+            Some(indices) => self.push_stack("Profile.location_indices", indices),
+            None => {
+                let have = indices.len();
+                Err(format!("locations {start} and the {length} from there on: there are only {have}").into())
+            }
+        };
+        self.location_indices = indices;
+        result
+    }
+
+    /// The stack of these locations, leaf first; its middle is folded if it is too deep.
+    pub(super) fn push_stack(&mut self, field: &'static str, indices: &[i64]) -> Result<StackId, Reason> {
+        if let Some((leaf, root)) = depth::split(indices, self.limits.max_depth) {
+            let root = self.push_locations(StackId::NONE, field, root)?;
+            let marker = depth::marker(&mut self.dictionary);
+            let middle = self.dictionary.push(root, marker);
+            return self.push_locations(middle, field, leaf);
+        }
+        self.push_locations(StackId::NONE, field, indices)
+    }
+
+    fn push_locations(
+        &mut self,
+        caller: StackId,
+        field: &'static str,
+        leaf_first: &[i64],
+    ) -> Result<StackId, Reason> {
+        let mut stack = caller;
+        for &index in leaf_first.iter().rev() {
+            let location = self.location(field, index)?;
             self.frames += self.dictionary.get_location(location).lines.len().max(1);
+            if self.frames > FRAMES_MAX {
+                return Err(
+                    format!("the request's stacks have more than {FRAMES_MAX} frames together").into()
+                );
+            }
             stack = self.dictionary.push(stack, location);
-        }
-        if self.frames > FRAMES_MAX {
-            return Err(format!("the request's stacks have more than {FRAMES_MAX} frames together").into());
         }
         Ok(stack)
     }
@@ -209,24 +292,36 @@ impl<'a> Tables<'a> {
     }
 
     fn decode_location(&mut self, bytes: &[u8]) -> Result<LocationId, Reason> {
+        let fields = self.layout.location;
         let mut location = Location::default();
+        let mut mapping = self.layout.mapping_always.then_some(0);
         let mut lines = Vec::new();
         let mut attributes = Vec::new();
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.field()? {
             match number {
-                1 => {
-                    let index = value.int("Location.mapping_index")?;
-                    location.mapping = self.mapping("Location.mapping_index", index)?;
+                _ if number == fields.mapping => mapping = Some(value.int("Location.mapping_index")?),
+                _ if number == fields.address => location.address = value.varint("Location.address")?,
+                _ if number == fields.line => {
+                    lines.extend(self.decode_line(value.bytes("Location.lines")?)?);
                 }
-                2 => location.address = value.varint("Location.address")?,
-                3 => lines.extend(self.decode_line(value.bytes("Location.lines")?)?),
-                4 => value.ints("Location.attribute_indices", |index| attributes.push(index))?,
+                _ if number == fields.attributes => {
+                    let limit = self.limits.max_attributes;
+                    ints(value, "Location.attribute_indices", &mut attributes, limit)?;
+                }
+                _ if number == fields.kind => {
+                    let kind = self.string("Location.type_index", value.int("Location.type_index")?)?;
+                    location.kind = FrameKind::from_name(&kind);
+                }
                 _ => {}
             }
             if lines.len() > LINES_MAX {
                 return Err(format!("a location has more than {LINES_MAX} lines").into());
             }
+        }
+        // Without a null element a request may have no mappings, and then 0 means none.
+        if let Some(index) = mapping.filter(|&index| index != 0 || !self.mappings.entries.is_empty()) {
+            location.mapping = self.mapping("Location.mapping_index", index)?;
         }
         for index in attributes {
             let entry = self.attribute("Location.attribute_indices", index)?;
@@ -241,18 +336,17 @@ impl<'a> Tables<'a> {
     /// A line; none if it names no function.
     fn decode_line(&mut self, bytes: &[u8]) -> Result<Option<Line>, Reason> {
         let mut line = Line::default();
+        let mut function = 0;
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.field()? {
             match number {
-                1 => {
-                    let index = value.int("Line.function_index")?;
-                    line.function = self.function("Line.function_index", index)?;
-                }
+                1 => function = value.int("Line.function_index")?,
                 2 => line.line = small(value.int("Line.line")?),
                 3 => line.column = small(value.int("Line.column")?),
                 _ => {}
             }
         }
+        line.function = self.function("Line.function_index", function)?;
         Ok((self.dictionary.get_function(line.function).name != StringId::NONE).then_some(line))
     }
 
@@ -269,7 +363,7 @@ impl<'a> Tables<'a> {
         let mut function = Function::default();
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.field()? {
-            match number {
+            match number.wrapping_sub(self.layout.function_offset) {
                 1 => {
                     let index = value.int("Function.name_strindex")?;
                     function.name = self.string_id("Function.name_strindex", index)?;
@@ -305,21 +399,32 @@ impl<'a> Tables<'a> {
     }
 
     fn decode_mapping(&mut self, bytes: &[u8]) -> Result<MappingId, Reason> {
+        let fields = self.layout.mapping;
         let mut mapping = Mapping::default();
         let mut attributes = Vec::new();
+        let (mut build_id, mut build_id_kind) = (0, 0);
         let mut reader = Reader::new(bytes);
         while let Some((number, value)) = reader.field()? {
             match number {
-                1 => mapping.memory_start = value.varint("Mapping.memory_start")?,
-                2 => mapping.memory_limit = value.varint("Mapping.memory_limit")?,
-                3 => mapping.file_offset = value.varint("Mapping.file_offset")?,
-                4 => {
+                _ if number == fields.start => mapping.memory_start = value.varint("Mapping.memory_start")?,
+                _ if number == fields.limit => mapping.memory_limit = value.varint("Mapping.memory_limit")?,
+                _ if number == fields.offset => mapping.file_offset = value.varint("Mapping.file_offset")?,
+                _ if number == fields.filename => {
                     let index = value.int("Mapping.filename_strindex")?;
                     mapping.filename = self.string_id("Mapping.filename_strindex", index)?;
                 }
-                5 => value.ints("Mapping.attribute_indices", |index| attributes.push(index))?,
+                _ if number == fields.attributes => {
+                    let limit = self.limits.max_attributes;
+                    ints(value, "Mapping.attribute_indices", &mut attributes, limit)?;
+                }
+                _ if number == fields.build_id => build_id = value.int("Mapping.build_id")?,
+                _ if number == fields.build_id_kind => build_id_kind = value.int("Mapping.build_id_kind")?,
                 _ => {}
             }
+        }
+        // Kind 0 is the linker's build ID, 1 a hash of the file.
+        if build_id_kind == 0 {
+            mapping.build_id = self.string_id("Mapping.build_id", build_id)?;
         }
         for index in attributes {
             let entry = self.attribute("Mapping.attribute_indices", index)?;
@@ -350,6 +455,11 @@ impl<'a> Tables<'a> {
     }
 
     fn decode_attribute(&self, bytes: &[u8]) -> Result<Entry, Reason> {
+        if self.layout.inline_keys {
+            let (key, value) = attributes::decode_key_value(self, bytes, attributes::DEPTH_MAX)?;
+            let size = key.len() + attributes::size_of(&value);
+            return Ok(Entry(Rc::new((key, value, size))));
+        }
         let mut key = Cow::Borrowed("");
         let mut value = AttributeValue::String(String::new());
         let mut reader = Reader::new(bytes);
@@ -359,7 +469,13 @@ impl<'a> Tables<'a> {
                     let name = "KeyValueAndUnit.key_strindex";
                     key = self.string(name, field.int(name)?)?;
                 }
-                2 => value = attributes::decode_value(self, field.bytes("KeyValueAndUnit.value")?, 16)?,
+                2 => {
+                    value = attributes::decode_value(
+                        self,
+                        field.bytes("KeyValueAndUnit.value")?,
+                        attributes::DEPTH_MAX,
+                    )?
+                }
                 _ => {}
             }
         }
@@ -379,7 +495,8 @@ impl<'a> Tables<'a> {
         }
         let mut attributes = Attributes::default();
         let mut size = 0;
-        for &index in indices.iter().filter(|&&index| index != 0) {
+        let null_first = self.layout.null_first;
+        for &index in indices.iter().filter(|&&index| index != 0 || !null_first) {
             let entry = self.attribute(field, index)?;
             size += entry.0.2;
             attributes.set(entry.0.0.clone(), entry.0.1.clone());
@@ -391,6 +508,24 @@ impl<'a> Tables<'a> {
     pub(super) fn within_attribute_bytes(&self, bytes: usize) -> Result<(), LimitExceeded> {
         within("bytes of attributes", bytes, self.limits.max_attribute_bytes)
     }
+}
+
+/// Adds the numbers of a list to `out`, at most `limit` together.
+pub(super) fn ints(
+    value: Value<'_>,
+    field: &'static str,
+    out: &mut Vec<i64>,
+    limit: usize,
+) -> Result<(), Reason> {
+    value.ints(field, |number| {
+        if out.len() <= limit {
+            out.push(number);
+        }
+    })?;
+    if out.len() > limit {
+        return Err(format!("{field} has more than {limit} entries").into());
+    }
+    Ok(())
 }
 
 /// A line or column; what does not fit is unknown.

@@ -7,24 +7,21 @@ use hearth_profile::{
     ProfileBatch, ResourceProfiles, Sample, StackId, StringId, ValueType,
 };
 
-use crate::Limits;
 use crate::limits::within;
 use crate::wire::Reader;
+use crate::{Limits, depth};
 
-use super::{Error, gunzip};
+use super::{Error, plain};
 
 /// Decodes a pprof profile, gzip-compressed or not, into one profile per value column.
 ///
-/// Labels become sample attributes. A sample is absent from the columns in which its value is 0.
+/// Labels become sample attributes; the middle of a stack deeper than `limits.max_depth` is folded. A sample is absent from the columns in which its value is 0.
 ///
 /// # Errors
 ///
 /// If the bytes are no pprof profile, or hold more than `limits` admit.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<ProfileBatch, Error> {
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        return decode_plain(&gunzip(bytes, limits)?, limits);
-    }
-    decode_plain(bytes, limits)
+    decode_plain(&plain(bytes, limits)?, limits)
 }
 
 fn decode_plain(bytes: &[u8], limits: &Limits) -> Result<ProfileBatch, Error> {
@@ -283,7 +280,6 @@ impl Decoder<'_> {
                 _ => {}
             }
         }
-        within("locations of a stack", locations.len(), self.limits.max_depth)?;
         within("labels of a sample", labels.len(), self.limits.max_attributes)?;
         if values.len() != profiles.len() {
             let expected = format!("expected {}, one per sample_type", profiles.len());
@@ -293,10 +289,15 @@ impl Decoder<'_> {
                 expected,
             });
         }
-        let mut stack = StackId::NONE;
-        for &id in locations.iter().rev() {
-            stack = self.dictionary.push(stack, by_id("Sample.location_id", id, &self.locations)?);
-        }
+        let stack = match depth::split(&locations, self.limits.max_depth) {
+            None => self.push(StackId::NONE, &locations)?,
+            Some((leaf, root)) => {
+                let root = self.push(StackId::NONE, root)?;
+                let marker = depth::marker(&mut self.dictionary);
+                let middle = self.dictionary.push(root, marker);
+                self.push(middle, leaf)?
+            }
+        };
         let (attributes, size) = self.labels(&labels)?;
         for (profile, value) in profiles.iter_mut().zip(values).filter(|(_, value)| *value != 0) {
             self.samples += 1;
@@ -307,6 +308,14 @@ impl Decoder<'_> {
             profile.samples.push(Sample { stack, value, attributes, ..Sample::default() });
         }
         Ok(())
+    }
+
+    fn push(&mut self, caller: StackId, leaf_first: &[u64]) -> Result<StackId, Error> {
+        let mut stack = caller;
+        for &id in leaf_first.iter().rev() {
+            stack = self.dictionary.push(stack, by_id("Sample.location_id", id, &self.locations)?);
+        }
+        Ok(stack)
     }
 
     fn labels(&self, labels: &[&[u8]]) -> Result<(Attributes, usize), Error> {

@@ -7,11 +7,14 @@
 
 mod decode;
 mod encode;
+mod subtract;
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 
 pub use decode::decode;
 pub use encode::{encode, encode_merged};
+pub use subtract::subtract;
 
 use crate::limits::within;
 use crate::wire::WireError;
@@ -50,6 +53,19 @@ pub fn gzip(profile: &[u8]) -> Vec<u8> {
         Ok(bytes) => bytes,
         Err(_) => profile.to_vec(),
     }
+}
+
+/// The profile's plain bytes, whether it is gzip-compressed or not; at most `limits.max_bytes`.
+///
+/// # Errors
+///
+/// If the gzip stream is broken or the profile is larger.
+pub fn plain<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>, Error> {
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return gunzip(bytes, limits).map(Cow::Owned);
+    }
+    within("bytes", bytes.len(), limits.max_bytes)?;
+    Ok(Cow::Borrowed(bytes))
 }
 
 /// Decompresses gzip into at most `limits.max_bytes`.

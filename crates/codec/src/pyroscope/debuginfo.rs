@@ -161,10 +161,9 @@ mod tests {
 
     #[test]
     fn messages_speak_protobufs_json() {
-        let request: ShouldInitiateUploadRequest = from_json(
-            br#"{"file":{"gnuBuildId":"ab12","name":"app","type":"TYPE_EXECUTABLE_NO_TEXT"}}"#,
-        )
-        .unwrap();
+        let request: ShouldInitiateUploadRequest =
+            from_json(br#"{"file":{"gnuBuildId":"ab12","name":"app","type":"TYPE_EXECUTABLE_NO_TEXT"}}"#)
+                .unwrap();
         let file = request.file.unwrap();
         assert_eq!((file.gnu_build_id.as_str(), file.r#type), ("ab12", FileType::ExecutableNoText as i32));
         let object = ObjectMetadata {

@@ -9,11 +9,13 @@
 
 #[macro_use]
 mod json;
+pub mod capabilities;
 pub mod debuginfo;
 pub mod google;
 pub mod parca;
 pub mod push;
 pub mod querier;
 pub mod types;
+pub mod version;
 
 pub use json::{JsonError, from_json, to_json};
