@@ -39,6 +39,30 @@ export interface AgentStatus {
   samples: number;
   /** Samples the agent says it lost; null if it cannot say. */
   lost: number | null;
+  lost_by_reason?: Record<string, number> | null;
+}
+
+/** A binary with code that nobody could name. */
+export interface UnnamedBinary {
+  binary: string;
+  build_id: string;
+  kernel: boolean;
+  /** Part of the CPU time in stacks with such code. */
+  share: number;
+  /** Part of the CPU time within such code itself. */
+  leaf_share: number;
+  /** Distinct unnamed places. */
+  places: number;
+  /** What would fix it. */
+  hint: string;
+}
+
+export interface Unnamed {
+  total: number;
+  leaf_share: number;
+  /** How many binaries there are; the list holds the heaviest. */
+  count: number;
+  binaries: UnnamedBinary[];
 }
 
 export interface Status {
@@ -57,6 +81,7 @@ export interface Status {
     /** The last damaged file found, if any. */
     corruption?: string | null;
   };
+  symbols?: { files: number; bytes: number; damaged: number };
   oldest_ms: number | null;
   newest_ms: number | null;
 }
@@ -131,6 +156,12 @@ export async function fetchLabelValues(name: string, query: Query, signal: Abort
 
 export function fetchStatus(signal: AbortSignal): Promise<Status> {
   return getJson('status', {}, signal);
+}
+
+/** Code without names in the last hour. */
+export function fetchUnnamed(signal: AbortSignal): Promise<Unnamed> {
+  const now = Date.now();
+  return getJson('unnamed', times({ from: now - 3_600_000, to: now }), signal);
 }
 
 /** The address of a download. */

@@ -7,10 +7,12 @@ import {
   fetchSeries,
   fetchStatus,
   fetchTypes,
+  fetchUnnamed,
   type Overview,
   type Query,
   type SeriesAnswer,
   type Status,
+  type Unnamed,
 } from './api.ts';
 import { functionRows } from './flame/functions.ts';
 import type { FlameModel } from './flame/model.ts';
@@ -30,6 +32,7 @@ export const overview = new Resource<Overview>();
 export const series = new Resource<SeriesAnswer>();
 export const flame = new Resource<FlameModel>();
 export const status = new Resource<Status>();
+export const unnamed = new Resource<Unnamed>();
 
 /** The profile type shown: the URL's, else CPU time, else whatever the server has. */
 export const profileType = computed(() => {
@@ -122,6 +125,7 @@ export function startData(): void {
     if (page.value !== 'status') return;
     void refreshes.value;
     loadStatus();
+    unnamed.load('', fetchUnnamed);
   });
 }
 

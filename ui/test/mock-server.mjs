@@ -77,6 +77,7 @@ function json(state, path, query) {
   if (path === 'series') return series(state, query);
   if (path === 'labels') return { labels: [['service_name', 22], ['host', 3], ['pod', 46], ['namespace', 2], ['container.id', 61]].map(([name, values]) => ({ name, values })) };
   if (path === 'status') return status(state);
+  if (path === 'unnamed') return unnamed(state);
   const label = /^labels\/([^/]+)\/values$/.exec(path);
   if (!label) return undefined;
   const values = { service_name: SERVICES.map(({ name }) => name), pod: PODS, host: ['node-1', 'node-2', 'node-3'], namespace: ['prod', 'staging'] };
@@ -119,7 +120,7 @@ function series(state, { from, to, step, by }) {
 
 function status(state) {
   const now = Date.now();
-  const agents = ['node-1', 'node-2', 'node-3'].map((host, index) => ({ host, last_seen_ms: now - [3000, 6000, 190_000][index], samples: 812_000 - index * 120_400, lost: [0, 0, 312][index] }));
+  const agents = ['node-1', 'node-2', 'node-3'].map((host, index) => ({ host, last_seen_ms: now - [3000, 6000, 190_000][index], samples: 812_000 - index * 120_400, lost: [0, null, 312][index], lost_by_reason: [{}, null, { ring_full: 300, no_memory: 12 }][index] }));
   return {
     version: '0.1.0',
     uptime_ms: now - state.started + 7_512_000,
@@ -127,9 +128,20 @@ function status(state) {
     ingest: state.empty ? { requests: 0, rejected: 0, samples: 0, rows: 0 } : { requests: 4812, rejected: 2, samples: 2_075_120, rows: 913_221 },
     agents: state.empty ? [] : agents,
     storage: { dir: './hearth-data', bytes: state.empty ? 4096 : 48_211_004, segments: state.empty ? 0 : 31, head_rows: state.empty ? 0 : 20_113 },
+    symbols: { files: 3, bytes: 41_211_000, damaged: 0 },
     oldest_ms: state.empty ? null : now - 7_200_000,
     newest_ms: state.empty ? null : now - 4000,
   };
+}
+
+function unnamed(state) {
+  const of = (binary, build_id, leaf_share, share, places, hint) => ({ binary, build_id, kernel: false, leaf: leaf_share * 1e12, total: share * 1e12, leaf_share, share, places, hint });
+  const binaries = [
+    of('/opt/checkout/bin/checkout-with-a-rather-long-name', '9f3c1ab2c4d5e6f708192a3b4c5d6e7f80910111', 0.062, 0.113, 412, 'Build it with -g, or keep its debug file, or bring it: hearth symbols upload /opt/checkout/bin/checkout-with-a-rather-long-name, or let the server ask debuginfod: -symbols.debuginfod-urls https://debuginfod.elfutils.org.'),
+    of('/usr/lib/x86_64-linux-gnu/libcrypto.so.3', 'c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00', 0.021, 0.022, 37, 'Install its debug package on the host (Debian, Ubuntu: the one of `dpkg -S /usr/lib/x86_64-linux-gnu/libcrypto.so.3`, with -dbgsym or -dbg; Fedora: dnf debuginfo-install), or bring it: hearth symbols upload /usr/lib/x86_64-linux-gnu/libcrypto.so.3.'),
+    of('[anonymous]', '', 0.0004, 0.004, 9, 'Code made at run time. Let the runtime say its names: node --perf-basic-prof, java with -XX:+DumpPerfMapAtExit or a perf-map agent.'),
+  ];
+  return state.empty ? { total: 0, leaf: 0, leaf_share: 0, count: 0, binaries: [] } : { total: 1e12, leaf: 8.34e10, leaf_share: 0.0834, count: 12, binaries };
 }
 
 async function serveFile(pathname, response) {

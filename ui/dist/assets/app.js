@@ -2285,6 +2285,14 @@ async function fetchLabelValues(name, query, signal) {
 function fetchStatus(signal) {
 	return getJson("status", {}, signal);
 }
+/** Code without names in the last hour. */
+function fetchUnnamed(signal) {
+	const now = Date.now();
+	return getJson("unnamed", times({
+		from: now - 36e5,
+		to: now
+	}), signal);
+}
 /** The address of a download. */
 function exportUrl(query, format) {
 	return address("export", {
@@ -2836,6 +2844,7 @@ var overview = new Resource();
 var series = new Resource();
 var flame = new Resource();
 var status = new Resource();
+var unnamed = new Resource();
 /** The profile type shown: the URL's, else CPU time, else whatever the server has. */
 var profileType = O(() => {
 	const asked = state.value.type;
@@ -2916,6 +2925,7 @@ function startData() {
 		if (page.value !== "status") return;
 		refreshes.value;
 		loadStatus();
+		unnamed.load("", fetchUnnamed);
 	});
 }
 function loadStatus() {
@@ -3998,7 +4008,7 @@ function FunctionTable() {
 		}), /* @__PURE__ */ a("div", {
 			class: "table-body",
 			style: { height: `${list.length * ROW_PX}px` },
-			children: model && list.slice(first, last).map((row, index) => /* @__PURE__ */ a(Row, {
+			children: model && list.slice(first, last).map((row, index) => /* @__PURE__ */ a(Row$1, {
 				row,
 				index: first + index,
 				model,
@@ -4022,7 +4032,7 @@ function HeadCell({ by, label }) {
 		})
 	});
 }
-function Row({ row, index, model, largest }) {
+function Row$1({ row, index, model, largest }) {
 	const layer = model.layers[row.id] ?? 0;
 	const selected = marked.value === row.name;
 	const bar = /* @__PURE__ */ a("i", { style: { width: `${largest > 0 ? 100 * barValue(row) / largest : 0}%` } });
@@ -5340,6 +5350,100 @@ function LayerMix({ layers }) {
 		} }, layer))
 	});
 }
+// src/components/unnamed.tsx
+function UnnamedTable() {
+	const data = unnamed.data.value;
+	const failure = unnamed.failure.value;
+	const binaries = data?.binaries ?? [];
+	const hidden = data ? data.count - binaries.length : 0;
+	return /* @__PURE__ */ a("section", {
+		class: "card agents unnamed",
+		children: [
+			/* @__PURE__ */ a("h2", { children: ["Code without names ", /* @__PURE__ */ a("span", {
+				class: "quiet",
+				children: "in the last hour"
+			})] }),
+			failure && !data && /* @__PURE__ */ a("p", {
+				class: "quiet",
+				children: failure.message
+			}),
+			!data && !failure && /* @__PURE__ */ a("p", {
+				class: "quiet",
+				children: "Loading…"
+			}),
+			data && binaries.length === 0 && /* @__PURE__ */ a("p", {
+				class: "quiet",
+				children: data.total === 0 ? "No CPU time was recorded." : "Every sample of CPU time has a name."
+			}),
+			data && binaries.length > 0 && /* @__PURE__ */ a($, { children: [
+				/* @__PURE__ */ a("p", {
+					class: "quiet",
+					children: [formatShare(data.leaf_share, 1), " of the CPU time was spent in functions nobody could name."]
+				}),
+				/* @__PURE__ */ a("table", {
+					class: "service-table",
+					children: [/* @__PURE__ */ a("thead", { children: /* @__PURE__ */ a("tr", { children: [
+						/* @__PURE__ */ a("th", { children: "Binary" }),
+						/* @__PURE__ */ a("th", {
+							class: "right",
+							title: "part of the CPU time spent in its unnamed code itself",
+							children: "Self"
+						}),
+						/* @__PURE__ */ a("th", {
+							class: "right",
+							title: "part of the CPU time in stacks with unnamed code of it",
+							children: "Total"
+						}),
+						/* @__PURE__ */ a("th", {
+							class: "right",
+							title: "distinct addresses without a name",
+							children: "Places"
+						}),
+						/* @__PURE__ */ a("th", { children: "What would name it" })
+					] }) }), /* @__PURE__ */ a("tbody", { children: binaries.map((binary) => /* @__PURE__ */ a(Row, { binary }, `${binary.binary} ${binary.build_id}`)) })]
+				}),
+				hidden > 0 && /* @__PURE__ */ a("p", {
+					class: "quiet",
+					children: [
+						"and ",
+						formatCount(hidden),
+						" more"
+					]
+				})
+			] })
+		]
+	});
+}
+function Row({ binary }) {
+	const path = binary.binary === "" ? "(no file)" : binary.binary;
+	return /* @__PURE__ */ a("tr", { children: [
+		/* @__PURE__ */ a("td", { children: [/* @__PURE__ */ a("div", {
+			class: "path",
+			title: path,
+			children: /* @__PURE__ */ a("bdi", { children: path })
+		}), /* @__PURE__ */ a("div", {
+			class: "quiet mono id",
+			title: binary.build_id,
+			children: binary.build_id === "" ? "no build ID" : binary.build_id
+		})] }),
+		/* @__PURE__ */ a("td", {
+			class: "right",
+			children: formatShare(binary.leaf_share, 1)
+		}),
+		/* @__PURE__ */ a("td", {
+			class: "right",
+			children: formatShare(binary.share, 1)
+		}),
+		/* @__PURE__ */ a("td", {
+			class: "right",
+			children: formatCount(binary.places)
+		}),
+		/* @__PURE__ */ a("td", {
+			class: "hint",
+			children: binary.hint
+		})
+	] });
+}
 // src/pages/status.tsx
 /** An agent that sent nothing for this long is shown as silent. */
 var SILENT_MS = 6e4;
@@ -5372,6 +5476,7 @@ function StatusPage() {
 				]
 			}),
 			/* @__PURE__ */ a(AgentTable, { agents: data.agents }),
+			/* @__PURE__ */ a(UnnamedTable, {}),
 			/* @__PURE__ */ a(Grafana, {})
 		]
 	});
@@ -5406,13 +5511,15 @@ function IngestFacts({ data: { ingest } }) {
 		]
 	});
 }
-function StorageFacts({ data: { storage, oldest_ms, newest_ms } }) {
+function StorageFacts({ data: { storage, symbols, oldest_ms, newest_ms } }) {
+	const kept = symbols ? [["Symbols", symbols.files === 0 ? "none" : `${formatCount(symbols.files)} binaries, ${formatBytes(symbols.bytes)}`]] : [];
 	return /* @__PURE__ */ a(Facts, {
 		title: "Storage",
 		rows: [
 			["Directory", storage.dir],
 			["Size", `${formatBytes(storage.bytes)} in ${formatCount(storage.segments)} segments`],
 			["In memory", `${formatCount(storage.head_rows)} rows`],
+			...kept,
 			["Oldest", oldest_ms === null ? "nothing stored" : formatTimestamp(oldest_ms)],
 			["Newest", newest_ms === null ? "nothing stored" : formatTimestamp(newest_ms)]
 		]
@@ -5461,10 +5568,14 @@ function AgentRow({ agent }) {
 		}),
 		/* @__PURE__ */ a("td", {
 			class: lost > 0 ? "right bad" : "right",
-			title: agent.lost === null ? "this agent does not report losses" : void 0,
+			title: lossTitle(agent),
 			children: [agent.lost === null ? "–" : formatCount(lost), lost > 0 && ` (${formatShare(lost, agent.samples + lost)})`]
 		})
 	] });
+}
+function lossTitle({ lost, lost_by_reason }) {
+	if (lost === null) return "this agent does not report losses";
+	return Object.entries(lost_by_reason ?? {}).map(([reason, count]) => `${reason.replaceAll("_", " ")}: ${formatCount(count)}`).join("\n") || void 0;
 }
 /** Hearth answers Pyroscope's query API, so Grafana's data source works as it is. */
 function Grafana() {

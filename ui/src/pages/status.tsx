@@ -3,6 +3,7 @@
 import type { AgentStatus, Status } from '../api.ts';
 import { CopyButton } from '../components/copy.tsx';
 import { FailureBanner, FailureNotice } from '../components/notice.tsx';
+import { UnnamedTable } from '../components/unnamed.tsx';
 import { status } from '../data.ts';
 import { formatBytes, formatCount, formatDuration, formatShare, formatTimestamp } from '../format.ts';
 
@@ -30,6 +31,7 @@ export function StatusPage() {
         <StorageFacts data={data} />
       </div>
       <AgentTable agents={data.agents} />
+      <UnnamedTable />
       <Grafana />
     </main>
   );
@@ -78,7 +80,10 @@ function IngestFacts({ data: { ingest } }: { data: Status }) {
   );
 }
 
-function StorageFacts({ data: { storage, oldest_ms, newest_ms } }: { data: Status }) {
+function StorageFacts({ data: { storage, symbols, oldest_ms, newest_ms } }: { data: Status }) {
+  const kept: [string, string][] = symbols
+    ? [['Symbols', symbols.files === 0 ? 'none' : `${formatCount(symbols.files)} binaries, ${formatBytes(symbols.bytes)}`]]
+    : [];
   return (
     <Facts
       title="Storage"
@@ -86,6 +91,7 @@ function StorageFacts({ data: { storage, oldest_ms, newest_ms } }: { data: Statu
         ['Directory', storage.dir],
         ['Size', `${formatBytes(storage.bytes)} in ${formatCount(storage.segments)} segments`],
         ['In memory', `${formatCount(storage.head_rows)} rows`],
+        ...kept,
         ['Oldest', oldest_ms === null ? 'nothing stored' : formatTimestamp(oldest_ms)],
         ['Newest', newest_ms === null ? 'nothing stored' : formatTimestamp(newest_ms)],
       ]}
@@ -130,12 +136,18 @@ function AgentRow({ agent }: { agent: AgentStatus }) {
         <span class={age > SILENT_MS ? 'dot off' : 'dot'} /> {formatDuration(age)} ago
       </td>
       <td class="right">{formatCount(agent.samples)}</td>
-      <td class={lost > 0 ? 'right bad' : 'right'} title={agent.lost === null ? 'this agent does not report losses' : undefined}>
+      <td class={lost > 0 ? 'right bad' : 'right'} title={lossTitle(agent)}>
         {agent.lost === null ? '–' : formatCount(lost)}
         {lost > 0 && ` (${formatShare(lost, agent.samples + lost)})`}
       </td>
     </tr>
   );
+}
+
+function lossTitle({ lost, lost_by_reason }: AgentStatus): string | undefined {
+  if (lost === null) return 'this agent does not report losses';
+  const reasons = Object.entries(lost_by_reason ?? {});
+  return reasons.map(([reason, count]) => `${reason.replaceAll('_', ' ')}: ${formatCount(count)}`).join('\n') || undefined;
 }
 
 /** Hearth answers Pyroscope's query API, so Grafana's data source works as it is. */
