@@ -283,11 +283,6 @@ pub(crate) fn file_entry(id: u32, rows: Rows) -> FileEntry {
     [pair(id, 1), 0, pair(root, levels), pair(flags, generation), 0]
 }
 
-/// [`file_entry`] of a file that is walked by frame pointers only.
-pub(crate) fn known_entry(id: u32) -> FileEntry {
-    file_entry(id, Rows::None)
-}
-
 /// When a sample last needed the file, nanoseconds of the monotonic clock; 0 if none did since the entry
 /// was written.
 pub(crate) fn file_used_ns(entry: &FileEntry) -> u64 {
@@ -321,34 +316,6 @@ pub(crate) fn mapping_entry(
     let (id, offset) = file.unwrap_or_default();
     let flags = u64::from(executable) | u64::from(file.is_none()) << 1;
     [start, end, offset, u64::from(id) | flags << 32]
-}
-
-/// Key of the map `filter_rules`: what a rule looks at.
-pub(crate) type FilterRule = [u64; 5];
-
-/// What a filter rule looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FilterSubject {
-    /// A cgroup of the v2 hierarchy by its inode, and all below it.
-    Cgroup(u64),
-    /// A cgroup of a v1 hierarchy by its inode, and all below it.
-    CgroupV1(u64),
-    /// A PID namespace by its inode.
-    PidNamespace(u32),
-    /// An executable by its key.
-    Executable(FileKey),
-}
-
-impl FilterSubject {
-    /// As a key of the map.
-    pub(crate) fn rule(self) -> FilterRule {
-        match self {
-            Self::Cgroup(id) => [1, id, 0, 0, 0],
-            Self::CgroupV1(id) => [2, id, 0, 0, 0],
-            Self::PidNamespace(inode) => [3, inode.into(), 0, 0, 0],
-            Self::Executable([a, b, c, d]) => [4, a, b, c, d],
-        }
-    }
 }
 
 /// Whether a process is sampled: `enum verdict`.

@@ -107,7 +107,8 @@ impl Stack {
             Some(Frame::File { id, .. }) => Blocked::File(*id),
             _ => Blocked::Mappings,
         };
-        Self { owner, user, kernel, key, registers, bytes: tail.stack.into(), at: registers.sp, blocked_on }
+        let bytes = tail.stack.into();
+        Self { owner, user, kernel, key, registers, bytes, at: registers.sp, blocked_on }
     }
 
     fn cost(&self) -> usize {
@@ -248,17 +249,17 @@ impl Pending {
     }
 
     /// Adds a stack; gives it back if there is no memory for it.
-    pub(crate) fn add(&mut self, stack: Stack, bytes_max: usize, drops: &Drops) -> Result<(), Stack> {
+    pub(crate) fn add(&mut self, stack: Stack, bytes_max: usize, drops: &Drops) -> Option<Stack> {
         if self.bytes + stack.cost() > bytes_max {
             drops.count(Reason::StackMemory);
-            return Err(stack);
+            return Some(stack);
         }
         self.bytes += stack.cost();
         self.learn(&stack);
         self.stacks.push(stack);
         // It has not been looked at yet.
         self.seen = u64::MAX;
-        Ok(())
+        None
     }
 
     /// Walks on what can be walked on; hands those that are at their end to `done`.

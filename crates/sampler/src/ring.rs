@@ -149,10 +149,10 @@ impl Accumulator {
             let kernel = sample.kernel_frames().collect();
             let stack = Stack::new(owner, sample.process, user, kernel, tail);
             self.helpers.mapper.ask(process, sample.process);
-            match self.pending.add(stack, self.pending_bytes_max, &self.helpers.drops) {
-                Ok(()) => return,
-                Err(stack) => return finish(&mut self.aggregate, &self.counters, &stack, sample.stop),
+            if let Some(stack) = self.pending.add(stack, self.pending_bytes_max, &self.helpers.drops) {
+                finish(&mut self.aggregate, &self.counters, &stack, sample.stop);
             }
+            return;
         }
         self.frames.clear();
         self.frames.extend(sample.user_frames());

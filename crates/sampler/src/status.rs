@@ -48,6 +48,13 @@ pub struct Status {
     pub raw_stacks: u64,
     /// See [`raw_stacks`](Self::raw_stacks).
     pub raw_bytes: u64,
+    /// Samples that should have carried them, but the ring was half full.
+    pub raw_skipped: u64,
+    /// Lost samples that are in the totals, but not in the resource of their process: too many lost some.
+    pub lost_unnamed: u64,
+    /// Verdicts of filters which the kernel side had no room for: these processes are sampled and left out
+    /// later.
+    pub verdicts_full: u64,
     /// Kernel memory of all maps, unwind tables included.
     pub map_bytes: u64,
     /// Unwind tables in place.
@@ -95,6 +102,9 @@ impl Sampler {
             frames_by_rows: count(Counter::RowsFrames),
             raw_stacks: count(Counter::RawTails),
             raw_bytes: count(Counter::RawBytes),
+            raw_skipped: count(Counter::RawSkipped),
+            lost_unnamed: count(Counter::LostUnnamed),
+            verdicts_full: count(Counter::VerdictsFull),
             map_bytes: self.map_bytes + tables.chunk_bytes(),
             tables: table_count,
             table_bytes,

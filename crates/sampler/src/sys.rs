@@ -100,11 +100,6 @@ fn perf_event_open(attr: &PerfEventAttr, cpu: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Opens a disabled timer on `cpu` that fires every `period_ns` of time the CPU is not idle.
-pub(crate) fn open_cpu_clock(cpu: u32, period_ns: u64) -> io::Result<OwnedFd> {
-    open_clock(cpu, Clock::Time { period_ns })
-}
-
 /// Waits until every BPF program that is running now has ended, some milliseconds.
 ///
 /// What was taken out of a map before the call is not in use after it.
