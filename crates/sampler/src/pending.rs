@@ -21,6 +21,8 @@ const ARCH: hearth_unwind::Arch = hearth_unwind::Arch::X86_64;
 
 /// Frames of one stack, as the kernel side has it.
 const FRAMES_MAX: usize = 1024;
+/// Bytes kept above a stack's top: the words that start code puts there.
+const TOP_BYTES: u64 = 64;
 /// What a waiting stack takes besides its bytes and frames.
 const OVERHEAD: usize = 600;
 
@@ -107,7 +109,11 @@ impl Stack {
             Some(Frame::File { id, .. }) => Blocked::File(*id),
             _ => Blocked::Mappings,
         };
-        let bytes = tail.stack.into();
+        // What lies beyond the stack's top holds no frame.
+        let to_top =
+            registers.stack_top.checked_sub(registers.sp).map(|bytes| bytes.saturating_add(TOP_BYTES));
+        let wanted = to_top.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
+        let bytes = tail.stack[..tail.stack.len().min(wanted)].into();
         Self { owner, user, kernel, key, registers, bytes, at: registers.sp, blocked_on }
     }
 

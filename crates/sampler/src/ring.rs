@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_millis(100);
 const POLL_CLOSING: Duration = Duration::from_millis(10);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a window is kept open for files that are being prepared.
-const CLOSE_WITHIN: Duration = Duration::from_millis(500);
+const CLOSE_WITHIN: Duration = Duration::from_millis(800);
 /// Slots for stop reasons; the last one counts numbers we do not know.
 pub(crate) const STOPS: usize = 32;
 

@@ -24,7 +24,7 @@ use crate::processes::lock;
 use crate::sys;
 
 /// How long a thread may make no progress in a file before it is given up.
-const BLOCKED_AFTER: Duration = Duration::from_secs(3);
+const BLOCKED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
 /// Threads that may be left behind in files that block.
 const BLOCKED_MAX: usize = 4;
 /// How long files of a device that blocked twice are refused.
@@ -402,4 +402,78 @@ fn blocked(worker: &Worker) -> Option<Doing> {
     }
     state.given_up = true;
     state.doing.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    /// Takes what it is given; file 1 blocks for good.
+    #[derive(Default)]
+    struct Taken {
+        prepared: Mutex<Vec<u32>>,
+        released: AtomicBool,
+    }
+
+    impl Prepare for Taken {
+        fn bytes(&self, facts: &FileFacts) -> u64 {
+            facts.content.as_ref().and_then(|content| content.len().ok()).unwrap_or(0)
+        }
+        fn opened(&self, _: &Work, _: bool) {}
+        fn prepare(&self, work: &Work) {
+            while work.id == 1 && !self.released.load(Ordering::Relaxed) {
+                std::thread::park_timeout(Duration::from_millis(50));
+            }
+            lock(&self.prepared).push(work.id);
+        }
+        fn forget(&self, _: u32, _: &FileKey) {}
+    }
+
+    fn job(id: u32) -> Job {
+        let pid = std::process::id();
+        let key = [1, 0, u64::from(u32::MAX) << 32, 0];
+        let name = "x".to_owned();
+        // The vDSO is what can always be opened.
+        Job { id, pid, vma_start: 0, vma_end: 0, size: None, key, vdso: true, name, met_ns: 0 }
+    }
+
+    fn wait(what: impl Fn() -> bool) {
+        while !what() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn a_file_that_blocks_does_not_keep_others_waiting_for_good() {
+        let taken = Arc::new(Taken::default());
+        let (table, drops) = (Arc::new(FileTable::default()), Arc::new(Drops::default()));
+        let budget = Arc::new(CpuBudget::new(100));
+        let lanes =
+            Lanes::spawn(Arc::clone(&table), Arc::clone(&taken) as _, budget, Arc::clone(&drops)).unwrap();
+        lanes.ask(job(1));
+        wait(|| table.get(1).is_some());
+        lanes.ask(job(2));
+        wait(|| {
+            lanes.watch();
+            *lock(&taken.prepared) == [2]
+        });
+        assert!(drops.named().contains(&("file blocks", 1)));
+        // What comes back is welcome, its thread is not.
+        taken.released.store(true, Ordering::Relaxed);
+        wait(|| lock(&taken.prepared).len() == 2);
+        for thread in lanes.stop() {
+            thread.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_small_and_wanted_comes_first() {
+        let facts = Arc::new(FileFacts { path: "x".into(), object: None, content: None });
+        let work = |id, bytes| Work { id, key: [0; 4], facts: Arc::clone(&facts), met_ns: 0, bytes };
+        let works = [work(1, 1000), work(2, 100), work(3, 5000)];
+        assert_eq!(best(&works, &HashMap::new()), Some(1));
+        assert_eq!(best(&works, &HashMap::from([(3, 100)])), Some(2));
+        assert_eq!(best(&[], &HashMap::new()), None);
+    }
 }
