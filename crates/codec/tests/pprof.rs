@@ -200,3 +200,52 @@ fn what_is_no_pprof_is_refused_with_the_reason() {
         assert!(error.contains(want), "{case}: {error}");
     }
 }
+
+/// Names of Go's fields as JSON has them, and what Go's literals leave out.
+fn from_go(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(fields) => {
+            let renamed = fields.iter().map(|(name, field)| {
+                let (first, rest) = name.split_at(1);
+                let field = match field {
+                    Value::Array(list) if list.is_empty() && name == "PeriodType" => serde_json::json!({}),
+                    other => from_go(other),
+                };
+                (first.to_lowercase() + rest, field)
+            });
+            Value::Object(renamed.collect())
+        }
+        Value::Array(list) => {
+            let is_nothing =
+                |element: &Value| element.is_null() || element.as_array().is_some_and(Vec::is_empty);
+            let element = |one: &Value| if is_nothing(one) { serde_json::json!({}) } else { from_go(one) };
+            list.iter().map(element).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn samples_that_make_no_sense_are_those_which_pyroscope_drops() {
+    let Ok(table) = fs::read(corpora().join("tables/pyroscope_pprof_sanitize.json")) else {
+        println!("skipped: absent: table of Pyroscope's broken profiles");
+        return;
+    };
+    let table: serde_json::Value = serde_json::from_slice(&table).unwrap();
+    let mut compared = 0;
+    for case in table["Test_sanitizeReferences"][0].as_array().unwrap() {
+        let (name, broken) = (case["name"].as_str().unwrap(), &case["profile"]);
+        if broken.is_null() {
+            continue;
+        }
+        let message: pyroscope::google::Profile =
+            pyroscope::from_json(from_go(broken).to_string().as_bytes()).unwrap();
+        let decoded = pprof::decode_what_fits(&message.encode_to_vec(), &Limits::default()).unwrap();
+        let left = case["expected"]["Sample"].as_array().map_or(0, Vec::len);
+        assert_eq!(message.sample.len() - decoded.dropped, left, "{name}");
+        assert_eq!(decoded.reason.is_some(), decoded.dropped > 0, "{name}");
+        compared += 1;
+    }
+    assert!(compared > 8, "{compared}");
+}

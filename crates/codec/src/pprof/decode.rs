@@ -21,10 +21,31 @@ use super::{Error, plain};
 ///
 /// If the bytes are no pprof profile, or hold more than `limits` admit.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<ProfileBatch, Error> {
-    decode_plain(&plain(bytes, limits)?, limits)
+    decode_plain(&plain(bytes, limits)?, limits, false).map(|decoded| decoded.batch)
 }
 
-fn decode_plain(bytes: &[u8], limits: &Limits) -> Result<ProfileBatch, Error> {
+/// What could be read of a profile.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// The samples that make sense.
+    pub batch: ProfileBatch,
+    /// How many samples do not.
+    pub dropped: usize,
+    /// What is wrong with the first of them.
+    pub reason: Option<Error>,
+}
+
+/// As [`decode`], but a sample which refers to what is not there, or has another number of values
+/// than there are types, does not fail the others: it is counted. A string that is not there is empty.
+///
+/// # Errors
+///
+/// If the bytes are no pprof profile, or hold more than `limits` admit.
+pub fn decode_what_fits(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    decode_plain(&plain(bytes, limits)?, limits, true)
+}
+
+fn decode_plain(bytes: &[u8], limits: &Limits, lenient: bool) -> Result<Decoded, Error> {
     within("bytes", bytes.len(), limits.max_bytes)?;
     let mut parts = Parts::default();
     parts.read(bytes, limits)?;
@@ -38,6 +59,7 @@ fn decode_plain(bytes: &[u8], limits: &Limits) -> Result<ProfileBatch, Error> {
         locations: HashMap::new(),
         attribute_bytes: 0,
         samples: 0,
+        lenient,
     };
     for message in &parts.mappings {
         decoder.mapping(message)?;
@@ -46,7 +68,11 @@ fn decode_plain(bytes: &[u8], limits: &Limits) -> Result<ProfileBatch, Error> {
         decoder.function(message)?;
     }
     for message in &parts.locations {
-        decoder.location(message)?;
+        match decoder.location(message) {
+            // Samples that refer to it will not find it.
+            Err(Error::Reference { .. }) if lenient => {}
+            result => result?,
+        }
     }
     let period_type =
         parts.period_type.map_or(Ok(ValueType::default()), |bytes| decoder.value_type(bytes))?;
@@ -61,11 +87,18 @@ fn decode_plain(bytes: &[u8], limits: &Limits) -> Result<ProfileBatch, Error> {
             ..Profile::default()
         });
     }
+    let (mut dropped, mut reason) = (0, None);
     for message in &parts.samples {
-        decoder.sample(message, &mut profiles)?;
+        match decoder.sample(message, &mut profiles) {
+            Err(error @ Error::Reference { .. }) if lenient => {
+                dropped += 1;
+                reason.get_or_insert(error);
+            }
+            result => result?,
+        }
     }
     let resources = vec![ResourceProfiles { profiles, ..ResourceProfiles::default() }];
-    Ok(ProfileBatch { dictionary: decoder.dictionary, resources })
+    Ok(Decoded { batch: ProfileBatch { dictionary: decoder.dictionary, resources }, dropped, reason })
 }
 
 /// The top level of a profile.
@@ -129,6 +162,8 @@ struct Decoder<'a> {
     locations: HashMap<u64, LocationId>,
     attribute_bytes: usize,
     samples: usize,
+    /// Whether a string that is not there is empty.
+    lenient: bool,
 }
 
 /// What refers to an id refers to `ids`; 0 is none.
@@ -151,15 +186,22 @@ impl Decoder<'_> {
         index.ok_or_else(|| Error::Reference { field, value, expected: expected() })
     }
 
+    /// Whether an index means no string: 0, as the first string has to be empty, or one beyond the
+    /// table where that is tolerated.
+    fn is_none(&self, value: i64) -> bool {
+        let first_is_empty = self.strings.first().is_none_or(|text| text.is_empty());
+        (value == 0 && first_is_empty) || (self.lenient && self.string_index("", value).is_err())
+    }
+
     fn text(&self, field: &'static str, value: i64) -> Result<String, Error> {
-        if value == 0 {
+        if self.is_none(value) {
             return Ok(String::new());
         }
         Ok(String::from_utf8_lossy(self.strings[self.string_index(field, value)?]).into_owned())
     }
 
     fn string(&mut self, field: &'static str, value: i64) -> Result<StringId, Error> {
-        if value == 0 {
+        if self.is_none(value) {
             return Ok(StringId::NONE);
         }
         let index = self.string_index(field, value)?;
@@ -247,7 +289,9 @@ impl Decoder<'_> {
             within("lines of a location", lines.len(), 256)?;
         }
         location.lines = lines.into();
-        self.locations.insert(id, self.dictionary.location(location));
+        if id != 0 || !self.lenient {
+            self.locations.insert(id, self.dictionary.location(location));
+        }
         Ok(())
     }
 
@@ -313,6 +357,10 @@ impl Decoder<'_> {
     fn push(&mut self, caller: StackId, leaf_first: &[u64]) -> Result<StackId, Error> {
         let mut stack = caller;
         for &id in leaf_first.iter().rev() {
+            if id == 0 && self.lenient {
+                let expected = "expected the id of a location".to_owned();
+                return Err(Error::Reference { field: "Sample.location_id", value: 0, expected });
+            }
             stack = self.dictionary.push(stack, by_id("Sample.location_id", id, &self.locations)?);
         }
         Ok(stack)

@@ -12,7 +12,7 @@ mod subtract;
 use std::borrow::Cow;
 use std::io::{Read, Write};
 
-pub use decode::decode;
+pub use decode::{Decoded, decode, decode_what_fits};
 pub use encode::{encode, encode_merged};
 pub use subtract::subtract;
 
