@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! one port: HTTP/1.1 and HTTP/2 without TLS
-//!   OTLP (gRPC, HTTP) ─▶ decode ─▶ ingest (labels, relabeling, limits, slots) ─▶ store
+//!   OTLP, push.v1, /ingest ─▶ decode ─▶ ingest (labels, relabeling, limits, slots) ─▶ store
 //!   querier.v1 (Connect, gRPC, gRPC-Web), /api/v1 ─▶ query engine ─▶ answers
+//!   symbols (debuginfo services, /api/v1/symbols) ─▶ shelf ─▶ names for the store's dictionaries
 //!   UI, /ready, /metrics
 //! ```
 //!
@@ -11,7 +12,7 @@
 //!
 //! # What this crate does not do
 //!
-//! It neither samples nor symbolizes, it has no storage format and no algorithm on stacks: those are
+//! It does not sample, it names only what came without a name, it has no storage format and no algorithm on stacks: those are
 //! the crates below. It terminates no TLS.
 //!
 //! # Where it differs from Pyroscope
@@ -22,13 +23,19 @@
 //! all); queries have no longest range by default.
 
 pub mod cli;
+pub mod client;
 mod config;
 mod http;
 mod ingest;
 mod md5;
 mod metrics;
 mod relabel;
+mod remote;
 mod server;
+mod symbols;
+mod tenants;
 
 pub use config::{Config, ConfigError, IngestLimits, QueryLimits};
+pub use remote::{Remote, RemoteSymbols};
 pub use server::{Error, Server};
+pub use symbols::SymbolLimits;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hearth_store::Stats;
 
 use crate::ingest::Reason;
+use crate::symbols::Totals;
 
 /// Beyond this many pairs of reason and tenant, tenants are counted together.
 const DISCARDED_MAX: usize = 10_000;
@@ -18,11 +19,12 @@ const DISCARDED_MAX: usize = 10_000;
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<(String, u16), (u64, f64)>>,
     discarded: Mutex<BTreeMap<(&'static str, String), u64>>,
-    /// OTLP requests received.
+    revisions: Mutex<BTreeMap<&'static str, u64>>,
+    /// Requests with profiles received.
     pub ingest_requests: AtomicU64,
-    /// OTLP requests of which something was refused.
+    /// Those of which something was refused.
     pub ingest_rejected: AtomicU64,
-    /// Bytes of OTLP requests after decompression.
+    /// Their bytes after decompression.
     pub ingest_bytes: AtomicU64,
     /// Samples accepted.
     pub samples: AtomicU64,
@@ -44,6 +46,11 @@ impl Metrics {
         *seconds += took.as_secs_f64();
     }
 
+    /// Counts a request of a revision of OTLP profiles.
+    pub(crate) fn revision(&self, name: &'static str) {
+        *lock(&self.revisions).entry(name).or_default() += 1;
+    }
+
     /// Counts samples that are not stored.
     pub(crate) fn discard(&self, tenant: &str, discarded: &HashMap<Reason, u64>) {
         let mut counts = lock(&self.discarded);
@@ -54,7 +61,7 @@ impl Metrics {
     }
 
     /// All metrics in Prometheus' text format.
-    pub(crate) fn text(&self, stats: &Stats, uptime: Duration) -> String {
+    pub(crate) fn text(&self, stats: &Stats, symbols: &Totals, uptime: Duration) -> String {
         let mut text = String::new();
         text += "# HELP pyroscope_request_duration_seconds Time spent on requests.\n";
         text += "# TYPE pyroscope_request_duration_seconds summary\n";
@@ -71,19 +78,24 @@ impl Metrics {
                 "pyroscope_discarded_samples_total{{reason={reason:?},tenant={tenant:?}}} {samples}"
             );
         }
+        text += "# HELP hearth_otlp_requests_total Requests of OTLP profiles by revision.\n";
+        text += "# TYPE hearth_otlp_requests_total counter\n";
+        for (revision, count) in lock(&self.revisions).iter() {
+            let _ = writeln!(text, "hearth_otlp_requests_total{{revision={revision:?}}} {count}");
+        }
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let version = env!("CARGO_PKG_VERSION");
         let _ = writeln!(text, "# TYPE hearth_build_info gauge\nhearth_build_info{{version={version:?}}} 1");
-        let series: [(&str, &str, u64); 14] = [
-            ("hearth_ingest_requests_total", "OTLP requests received", load(&self.ingest_requests)),
+        let series: [(&str, &str, u64); 18] = [
+            ("hearth_ingest_requests_total", "Requests with profiles received", load(&self.ingest_requests)),
             (
                 "hearth_ingest_rejected_requests_total",
-                "OTLP requests with something refused",
+                "Requests with something refused",
                 load(&self.ingest_rejected),
             ),
             (
                 "hearth_ingest_bytes_total",
-                "Bytes of OTLP requests after decompression",
+                "Bytes of requests with profiles after decompression",
                 load(&self.ingest_bytes),
             ),
             ("hearth_ingest_samples_total", "Samples accepted", load(&self.samples)),
@@ -101,6 +113,10 @@ impl Metrics {
                 "Flushes and compactions that failed",
                 stats.flush_failures,
             ),
+            ("hearth_store_blocks_named_total", "Blocks that got names late", stats.blocks_named),
+            ("hearth_symbols_files", "Binaries whose symbols are kept", symbols.files),
+            ("hearth_symbols_bytes", "Bytes of all symbols", symbols.bytes),
+            ("hearth_symbols_damaged_total", "Files of symbols found damaged", symbols.damaged),
         ];
         for (name, help, value) in series {
             let kind = if name.ends_with("_total") { "counter" } else { "gauge" };

@@ -57,6 +57,11 @@ impl Action {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, action)| *action)
     }
 
+    /// The action's name in a configuration.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, action)| *action == self).map_or("", |(name, _)| name)
+    }
+
     /// All names, for messages.
     pub fn names() -> String {
         Self::NAMES.map(|(name, _)| name).join(", ")
@@ -132,6 +137,11 @@ impl Rule {
         Ok(Self { config, regex })
     }
 
+    /// What the rule does.
+    pub fn action(&self) -> Action {
+        self.config.action
+    }
+
     /// Whether the outcome of this rule may depend on the label `name`.
     pub fn reads(&self, name: &str) -> bool {
         let RuleConfig { source_labels, target_label, action, .. } = &self.config;
@@ -203,6 +213,18 @@ impl Rule {
 /// Applies all rules in order; `false` says that the series is dropped.
 pub(crate) fn apply(rules: &[Rule], labels: &mut LabelSetBuilder) -> bool {
     rules.iter().all(|rule| rule.apply(labels))
+}
+
+/// Checks rules that choose sample types: they can only keep or drop.
+pub(crate) fn check_type_rules(rules: &[Rule]) -> Result<(), String> {
+    let wrong = |rule: &Rule| !matches!(rule.action(), Action::Keep | Action::Drop);
+    match rules.iter().position(wrong) {
+        None => Ok(()),
+        Some(at) => Err(format!(
+            "rule at pos {at}: sample type relabeling only supports 'drop' and 'keep' actions, got '{}'",
+            rules[at].action().name()
+        )),
+    }
 }
 
 /// Where Pyroscope's own rules stand.

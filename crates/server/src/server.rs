@@ -16,6 +16,8 @@ use tower::ServiceExt as _;
 
 use crate::config::Config;
 use crate::http::{App, Peer, router};
+use crate::symbols::{Debuginfod, Shelf, Symbols};
+use crate::tenants::{Tenants, watch_file};
 
 /// How long running requests may take after the order to stop.
 const GRACE: Duration = Duration::from_millis(500);
@@ -47,6 +49,17 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file with limits of single tenants is wrong.
+    #[error("{0}")]
+    Overrides(String),
+    /// The symbols cannot be read.
+    #[error("cannot read the symbols in {dir}: {source}")]
+    Symbols {
+        /// The data directory.
+        dir: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The store cannot be opened or closed.
     #[error(transparent)]
     Store(#[from] hearth_store::Error),
@@ -56,8 +69,9 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    otlp_addresses: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
     store: Arc<Store>,
 }
 
@@ -78,29 +92,47 @@ impl Server {
     ///
     /// As [`Self::start`].
     pub async fn start_with(config: Config, options: Options) -> Result<Self, Error> {
-        let (host, port) = (config.listen_host.clone(), config.listen_port);
-        let failed = |source: std::io::Error| {
-            let address =
-                if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-            match source.kind() {
-                std::io::ErrorKind::AddrInUse => Error::InUse { address, host: host.clone() },
-                _ => Error::Listen { address, source },
-            }
-        };
-        let listener = TcpListener::bind((host.as_str(), port)).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let tenants = Arc::new(Tenants::new(&config).map_err(Error::Overrides)?);
+        let (listener, address) = bind(&config.listen_host, config.listen_port).await?;
         warn(&config, address);
-        let opening = tokio::task::spawn_blocking(move || Store::open(options));
+        let mut listeners = vec![listener];
+        let mut otlp_addresses = Vec::new();
+        for (host, port) in &config.otlp_listen {
+            let (listener, address) = bind(host, *port).await?;
+            listeners.push(listener);
+            otlp_addresses.push(address);
+        }
+        let symbols = Arc::new(Symbols::new(options.dir.clone(), options.owner, &config.symbols));
+        let opening = {
+            let shelf = symbols.shelf.clone();
+            tokio::task::spawn_blocking(move || open(options, &shelf))
+        };
         let store = match opening.await {
             Ok(opened) => opened?,
             Err(_) => return Err(hearth_store::Error::Closed.into()),
         };
-        let app = Arc::new(App::new(config, store));
-        let store = app.store().clone();
         let (stop, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, router(app), stopped));
-        tracing::info!(%address, "ready");
-        Ok(Self { address, stop, accepting, store })
+        tokio::spawn(watch_file(tenants.clone(), config.clone(), stopped.clone()));
+        if !config.symbols.debuginfod_urls.is_empty() {
+            let (urls, interval) =
+                (config.symbols.debuginfod_urls.clone(), config.symbols.debuginfod_interval);
+            let debuginfod = Debuginfod { symbols: symbols.clone(), store: store.clone(), urls, interval };
+            tokio::spawn(debuginfod.run(stopped.clone()));
+        }
+        let app = Arc::new(App::new(config, store, symbols, tenants));
+        let store = app.store().clone();
+        let router = router(app);
+        let accepting = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(accept(listener, router.clone(), stopped.clone())))
+            .collect();
+        tracing::info!(%address, otlp = ?otlp_addresses, "ready");
+        Ok(Self { address, otlp_addresses, stop, accepting, store })
+    }
+
+    /// The further addresses it listens on, for OTLP.
+    pub fn otlp_addresses(&self) -> &[SocketAddr] {
+        &self.otlp_addresses
     }
 
     /// The address it listens on.
@@ -115,11 +147,36 @@ impl Server {
     /// [`Error::Store`] if the last write fails. What was acknowledged is in the log nevertheless.
     pub async fn shutdown(self) -> Result<(), Error> {
         let _ = self.stop.send(true);
-        if self.accepting.await.is_err() {
-            tracing::warn!("the listener ended with a panic");
+        for accepting in self.accepting {
+            if accepting.await.is_err() {
+                tracing::warn!("a listener ended with a panic");
+            }
         }
         Ok(self.store.shutdown().await?)
     }
+}
+
+/// Listens on an address.
+async fn bind(host: &str, port: u16) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source: std::io::Error| {
+        let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        match source.kind() {
+            std::io::ErrorKind::AddrInUse => Error::InUse { address, host: host.to_owned() },
+            _ => Error::Listen { address, source },
+        }
+    };
+    let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Opens the store, then the symbols: the store's lock protects both.
+fn open(mut options: Options, shelf: &Arc<Shelf>) -> Result<Arc<Store>, Error> {
+    let dir = options.dir.display().to_string();
+    options.namer = Some(shelf.clone());
+    let store = Store::open(options)?;
+    shelf.load().map_err(|source| Error::Symbols { dir, source })?;
+    Ok(store)
 }
 
 fn warn(config: &Config, address: SocketAddr) {

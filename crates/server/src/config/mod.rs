@@ -18,13 +18,14 @@ use std::time::Duration;
 
 use hearth_store::{Owner, SyncPolicy};
 
+use crate::SymbolLimits;
 use crate::relabel::{DefaultRules, Rule, with_defaults};
 use settings::{Given, SETTINGS, Setting};
 use yaml::{Node, Value};
 
 /// Labels that are not stored unless asked: each would make a series of its own per thread or
 /// process. Relabeling rules still see them.
-const DROPPED_LABELS: [&str; 14] = [
+const DROPPED_LABELS: [&str; 15] = [
     "cpu.logical_number",
     "process.command",
     "process.command_args",
@@ -35,6 +36,7 @@ const DROPPED_LABELS: [&str; 14] = [
     "process.vpid",
     "process.working_directory",
     "profile.id",
+    "profile_id",
     "span_id",
     "thread.id",
     "thread.name",
@@ -48,6 +50,12 @@ pub struct Config {
     pub listen_host: String,
     /// Port to listen on; 0 lets the system choose.
     pub listen_port: u16,
+    /// Further addresses to listen on: those that OTLP senders expect.
+    pub otlp_listen: Vec<(String, u16)>,
+    /// The file with limits of single tenants.
+    pub overrides_file: Option<PathBuf>,
+    /// How often to look whether it has changed.
+    pub overrides_period: Duration,
     /// Where the data is kept.
     pub data_dir: PathBuf,
     /// When the write-ahead log is forced to the disk. Default: before every acknowledgement.
@@ -66,6 +74,8 @@ pub struct Config {
     pub limits: IngestLimits,
     /// What queries may ask.
     pub query: QueryLimits,
+    /// How symbols are taken and kept.
+    pub symbols: SymbolLimits,
     /// How long data is kept; zero keeps everything. Default 31 days.
     pub retention: Duration,
     /// Lowest level of log messages: `debug`, `info`, `warn` or `error`.
@@ -81,6 +91,8 @@ pub struct IngestLimits {
     pub rules: Vec<Rule>,
     /// Rules as configured.
     pub(crate) configured_rules: Vec<Rule>,
+    /// Rules that keep or drop the profiles of a sample type.
+    pub type_rules: Vec<Rule>,
     /// Where Pyroscope's own rules stand.
     pub(crate) default_rules: DefaultRules,
     /// Labels that are removed after relabeling.
@@ -97,8 +109,12 @@ pub struct IngestLimits {
     pub reject_newer_than: Duration,
     /// Most distinct samples of one request.
     pub samples_max: usize,
-    /// Deepest stack.
+    /// Deepest stack; the middle of deeper ones is folded.
     pub depth_max: usize,
+    /// Bytes per second that a tenant may send, after decompression; 0 is no limit.
+    pub rate_bytes: u64,
+    /// Bytes that may come at once; 0 is as much as in a second.
+    pub burst_bytes: u64,
 }
 
 /// What queries may ask.
@@ -119,6 +135,7 @@ impl Default for IngestLimits {
         Self {
             rules: with_defaults(DefaultRules::First, Vec::new()),
             configured_rules: Vec::new(),
+            type_rules: Vec::new(),
             default_rules: DefaultRules::First,
             dropped_labels: DROPPED_LABELS.map(str::to_owned).to_vec(),
             label_names_max: 30,
@@ -128,6 +145,8 @@ impl Default for IngestLimits {
             reject_newer_than: Duration::from_secs(600),
             samples_max: 1_000_000,
             depth_max: 2_048,
+            rate_bytes: 0,
+            burst_bytes: 0,
         }
     }
 }
@@ -137,6 +156,9 @@ impl Default for Config {
         Self {
             listen_host: "0.0.0.0".to_owned(),
             listen_port: 4040,
+            otlp_listen: Vec::new(),
+            overrides_file: None,
+            overrides_period: Duration::from_secs(10),
             data_dir: PathBuf::from("hearth-data"),
             wal_sync: SyncPolicy::Always,
             multitenancy: false,
@@ -151,6 +173,7 @@ impl Default for Config {
                 length_max: Duration::ZERO,
                 concurrency: 8,
             },
+            symbols: SymbolLimits::default(),
             retention: Duration::from_secs(31 * 86_400),
             log_level: "info".to_owned(),
             warnings: Vec::new(),
@@ -279,6 +302,58 @@ impl Config {
         Ok(())
     }
 
+    /// The limits of single tenants: this configuration with what `text` says for each of them.
+    pub(crate) fn overrides(&self, text: &str) -> Result<Vec<(String, Self)>, String> {
+        let root = yaml::parse(text).map_err(|error| error.to_string())?;
+        let entries = |name: &str, node: &Node| match &node.value {
+            Value::Map(entries) => Ok(entries.clone()),
+            _ if node.is_null() => Ok(Vec::new()),
+            _ => Err(format!("line {}: {name} is {}; expected a mapping", node.line, node.kind())),
+        };
+        let mut tenants = Vec::new();
+        for (key, node) in entries("the document", &root)? {
+            if key != "overrides" {
+                let suggestion = suggestion(&key, ["overrides"].into_iter());
+                return Err(format!("line {}: unknown key {key}{suggestion}", node.line));
+            }
+            for (tenant, node) in entries("overrides", &node)? {
+                hearth_store::check_tenant(&tenant)
+                    .map_err(|error| format!("line {}: {error}", node.line))?;
+                let mut config = self.clone();
+                for (key, node) in entries(&tenant, &node)? {
+                    let reason = config.set_override(&key, &node).err();
+                    if let Some(reason) = reason {
+                        return Err(format!(
+                            "line {}: {}",
+                            node.line,
+                            reason.replace("{key}", &format!("{key} of tenant {tenant}"))
+                        ));
+                    }
+                }
+                config.finish();
+                tenants.push((tenant, config));
+            }
+        }
+        Ok(tenants)
+    }
+
+    /// Sets one limit of a tenant. The reason of an error names the key as `{key}`.
+    fn set_override(&mut self, key: &str, node: &Node) -> Result<(), String> {
+        let path = format!("limits.{key}");
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.yaml == path) else {
+            if settings::known_key(&path) {
+                tracing::warn!(key, "a limit of Pyroscope that has no effect here");
+                return Ok(());
+            }
+            let known = SETTINGS.iter().filter_map(|setting| setting.yaml.strip_prefix("limits."));
+            return Err(format!("unknown key {{key}}{}", suggestion(key, known)));
+        };
+        if ["limits.retention_period", "limits.ingestion_body_limit_mb"].contains(&setting.yaml) {
+            return Err("{key}: applies to all tenants; set it in -config.file".to_owned());
+        }
+        self.set(setting, Given::from(node)).map_err(|reason| format!("{{key}}: {reason}"))
+    }
+
     fn set(&mut self, setting: &Setting, given: Given<'_>) -> Result<(), String> {
         let value = settings::convert(setting.kind, given)?;
         (setting.set)(self, value)
@@ -287,6 +362,9 @@ impl Config {
     /// Draws the conclusions from single settings.
     fn finish(&mut self) {
         self.limits.rules = with_defaults(self.limits.default_rules, self.limits.configured_rules.clone());
+        if self.limits.burst_bytes == 0 {
+            self.limits.burst_bytes = self.limits.rate_bytes;
+        }
     }
 }
 

@@ -128,6 +128,28 @@ settings! {
         |_config, value: Bool| no_effect(value);
     "usage-stats.enabled" "analytics.reporting_enabled" Kind::Bool, "accepted: Hearth never reports usage",
         |_config, value: Bool| no_effect(value);
+    "debug-info.enabled" "debug_info.enabled" Kind::Bool, "take uploads of debug information; default true",
+        |config, value: Bool| config.symbols.uploads = value;
+    "debug-info.max-upload-size" "debug_info.max_upload_size" SIZE, "largest file of debug information in bytes; default 1 GiB",
+        |config, value: Integer| config.symbols.upload_bytes_max = value;
+    "debug-info.upload-timeout" "debug_info.upload_timeout" Kind::Duration, "longest time such a file may take to arrive; default 10m",
+        |config, value: Duration| config.symbols.upload_timeout = at_least_a_second(value)?;
+    "debug-info.upload-stale-period" "debug_info.upload_stale_period" Kind::Duration, "how long an announced upload keeps others from sending the same file; default 5m",
+        |config, value: Duration| config.symbols.stale_after = value;
+    "symbols.max-bytes" "symbols.max_bytes" SIZE, "bytes of all symbols kept; default 10 GiB; beyond it those not used for the longest time go",
+        |config, value: Integer| config.symbols.total_bytes_max = value;
+    "symbols.debuginfod-urls" "symbols.debuginfod_urls" Kind::TextList, "debuginfod servers to ask for symbols that nobody brought; default none",
+        |config, value: TextList| config.symbols.debuginfod_urls = value;
+    "otlp.listen" "" Kind::TextList, "further addresses for OTLP, such as 0.0.0.0:4317,0.0.0.0:4318; each takes gRPC and HTTP; default none",
+        |config, value: TextList| config.otlp_listen = value.iter().map(|text| host_and_port(text)).collect::<Result<_, _>>()?;
+    "runtime-config.file" "runtime_config.file" Kind::Text, "YAML file with limits of single tenants under overrides:, read again when it changes",
+        |config, value: Text| config.overrides_file = (!value.is_empty()).then(|| value.into());
+    "runtime-config.reload-period" "runtime_config.period" Kind::Duration, "how often to look whether that file has changed; default 10s",
+        |config, value: Duration| config.overrides_period = at_least_a_second(value)?;
+    "distributor.ingestion-rate-limit-mb" "limits.ingestion_rate_mb" Kind::Text, "MB of profiles per second that a tenant may send; 0 is no limit, the default",
+        |config, value: Text| config.limits.rate_bytes = megabytes(&value)?;
+    "distributor.ingestion-burst-size-mb" "limits.ingestion_burst_size_mb" Kind::Text, "MB that may come at once; default as much as in a second",
+        |config, value: Text| config.limits.burst_bytes = megabytes(&value)?;
     "retention-period" "limits.retention_period" Kind::Duration, "how long data is kept; 0 keeps everything",
         |config, value: Duration| config.retention = value;
     "distributor.ingestion-body-limit-mb" "limits.ingestion_body_limit_mb" Kind::Integer { min: 1, max: 4_096 }, "largest request body in MB; default 256",
@@ -139,6 +161,11 @@ settings! {
             "last" => DefaultRules::Last,
             "disabled" => DefaultRules::Disabled,
             _ => DefaultRules::First,
+        };
+    "distributor.sample-type-relabeling-rules" "limits.sample_type_relabeling_rules" Kind::Rules, "rules that keep or drop sample types by __type__, __unit__ and labels",
+        |config, value: Rules| {
+            crate::relabel::check_type_rules(&value)?;
+            config.limits.type_rules = value;
         };
     "distributor.ingestion-dropped-labels" "limits.ingestion_dropped_labels" Kind::TextList, "labels removed after relabeling; default thread.id, process.pid and the like",
         |config, value: TextList| config.limits.dropped_labels = value;
@@ -165,7 +192,7 @@ settings! {
 }
 
 /// Keys of Pyroscope that have no effect here. A key stands for everything below it.
-pub(super) const KNOWN_KEYS: [&str; 78] = [
+pub(super) const KNOWN_KEYS: [&str; 74] = [
     "adaptive_placement",
     "admin_server",
     "analytics",
@@ -187,7 +214,6 @@ pub(super) const KNOWN_KEYS: [&str; 78] = [
     "querier",
     "query_backend",
     "query_scheduler",
-    "runtime_config",
     "segment_writer",
     "show_banner",
     "shutdown_delay",
@@ -198,11 +224,8 @@ pub(super) const KNOWN_KEYS: [&str; 78] = [
     "self_profiling.mutex_profile_fraction",
     "self_profiling.block_profile_rate",
     "self_profiling.use_k6_middleware",
-    "limits.ingestion_rate_mb",
-    "limits.ingestion_burst_size_mb",
     "limits.ingestion_limit",
     "limits.ingestion_tenant_shard_size",
-    "limits.sample_type_relabeling_rules",
     "limits.distributor_usage_groups",
     "limits.distributor_aggregation_window",
     "limits.distributor_aggregation_period",
@@ -257,7 +280,7 @@ pub(super) fn known_key(path: &str) -> bool {
 }
 
 /// Flags of Pyroscope's reference that have no effect here.
-const LISTED_FLAGS: [&str; 22] = [
+const LISTED_FLAGS: [&str; 21] = [
     "admin-server.mode",
     "architecture.storage",
     "async-ingest",
@@ -268,7 +291,6 @@ const LISTED_FLAGS: [&str; 22] = [
     "metastore.min-ready-duration",
     "modules",
     "querier.max-query-lookback",
-    "runtime-config.file",
     "segment-writer.min-ready-duration",
     "server.grpc-listen-address",
     "server.grpc-listen-port",
@@ -460,6 +482,14 @@ fn at_least_a_second(value: Duration) -> Result<Duration, String> {
         return Err(format!("{value:?} is out of range; expected 1s or more"));
     }
     Ok(value)
+}
+
+/// Reads megabytes, of a million bytes each.
+fn megabytes(text: &str) -> Result<u64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=1e6).contains(number));
+    let number =
+        number.ok_or_else(|| format!("{text:?} is not valid; expected a number from 0 to 1000000"))?;
+    Ok((number * 1e6) as u64)
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {

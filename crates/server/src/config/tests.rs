@@ -155,3 +155,58 @@ fn files_belong_to_the_user_who_called_sudo() {
         assert_eq!(super::invoking_user(variable), want);
     }
 }
+
+/// The table of Pyroscope's own tests of rules, if it is there.
+fn rule_tables() -> Option<serde_json::Value> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/corpora/tables/pyroscope_ingest_relabel_rules.json"
+    );
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[test]
+fn rules_of_sample_types_are_checked_as_in_pyroscope() {
+    let Some(tables) = rule_tables() else {
+        println!("skipped: absent: table of Pyroscope's relabeling rules");
+        return;
+    };
+    let cases = tables.pointer("/Test_SampleTypeRelabelRules_Set/0").unwrap().as_array().unwrap();
+    assert!(cases.len() >= 5);
+    for case in cases {
+        let flag = format!("-distributor.sample-type-relabeling-rules={}", case["config"].as_str().unwrap());
+        match (args(&[&flag]), case["errContains"].as_str()) {
+            (Ok(config), None) => assert_eq!(config.limits.type_rules.len(), 1),
+            (Err(error), Some(want)) => assert!(error.to_string().contains(want), "{error}"),
+            (other, want) => panic!("{}: {other:?}, expected {want:?}", case["name"]),
+        }
+    }
+}
+
+#[test]
+fn rules_of_tenants_stand_where_pyroscope_puts_them() {
+    let Some(tables) = rule_tables() else {
+        println!("skipped: absent: table of Pyroscope's relabeling rules");
+        return;
+    };
+    let text = tables.pointer("/const tenantOverrideConfig/0/0").unwrap().as_str().unwrap();
+    let tenants = Config::default().overrides(text).unwrap();
+    let defaults = IngestLimits::default().rules.len();
+    let first_is_drop = |config: &Config| {
+        config.limits.rules.first().is_some_and(|rule| rule.action() == crate::relabel::Action::Drop)
+    };
+    let got: Vec<(&str, usize, bool)> = tenants
+        .iter()
+        .map(|(tenant, config)| (tenant.as_str(), config.limits.rules.len(), first_is_drop(config)))
+        .collect();
+    assert_eq!(
+        got,
+        [
+            ("nothing", defaults, false),
+            ("disabled", 0, false),
+            ("custom-rule-end", defaults + 1, false),
+            ("custom-rule-start", defaults + 1, true),
+            ("custom-rule-only", 1, true),
+        ]
+    );
+}

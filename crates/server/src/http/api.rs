@@ -10,14 +10,15 @@ use axum::extract::{Path, Query as Params, Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use hearth_codec::{flm1, folded, pprof, svg};
+use hearth_codec::{dot, flm1, folded, pprof, speedscope, svg};
 use hearth_profile::{LabelSet, ProfileType};
 use hearth_query::{Cancel, Query, Range, Selector, SeriesSpec};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
 use super::rpc::RpcError;
-use super::{App, millis, now_ms, querier, reply};
+use super::{App, millis, now_ms, querier, render, reply, unnamed};
+use crate::symbols::Totals;
 
 /// What the UI's flame graph asks for by default.
 const NODES_DEFAULT: usize = 100_000;
@@ -25,12 +26,24 @@ const NODES_DEFAULT: usize = 100_000;
 const NODES_MAX: usize = 4_000_000;
 /// Most nodes of an SVG: more than a browser draws with pleasure.
 const SVG_NODES_MAX: usize = 20_000;
+/// Locations of each stack that Go's compiler gets: as many as `profilecli query go-pgo` keeps.
+const PGO_LOCATIONS: usize = 5;
 /// The time range if a request names none.
 const RANGE_DEFAULT_MS: i64 = 3_600_000;
 
 /// The fixed paths below `/api/v1/`, for metrics.
-pub(super) const NAMES: [&str; 8] =
-    ["types", "overview", "series", "flame", "labels", "status", "export", "status/buildinfo"];
+pub(super) const NAMES: [&str; 10] = [
+    "types",
+    "overview",
+    "series",
+    "flame",
+    "labels",
+    "status",
+    "export",
+    "status/buildinfo",
+    "symbols",
+    "unnamed",
+];
 
 /// The routes of this API.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -42,6 +55,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/labels", get(async |state, request| answer(state, request, labels).await))
         .route("/api/v1/labels/{name}/values", get(values))
         .route("/api/v1/export", get(async |state, request| answer(state, request, export).await))
+        .route("/api/v1/unnamed", get(async |state, request| answer(state, request, unnamed::answer).await))
         .route("/api/v1/status", get(async |state, request| answer(state, request, status).await))
         .route("/api/v1/status/buildinfo", get(buildinfo))
 }
@@ -51,8 +65,17 @@ pub(super) fn error(status: StatusCode, message: &str) -> Response {
     reply(&HeaderMap::new(), status, "application/json", json!({"error": message}).to_string().into())
 }
 
+/// An error as plain text, for clients that show the body.
+pub(super) fn plain_error(status: StatusCode, message: &str) -> Response {
+    let mut response = Response::new(axum::body::Body::from(format!("{message}\n")));
+    *response.status_mut() = status;
+    let media = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
+}
+
 /// What an endpoint answers.
-struct Answer {
+pub(super) struct Answer {
     media: &'static str,
     bytes: Bytes,
     headers: Vec<(&'static str, String)>,
@@ -64,17 +87,26 @@ impl From<Value> for Answer {
     }
 }
 
-/// A request with its parameters, on the thread that works on it.
-struct Asked<'a> {
-    app: &'a App,
-    tenant: String,
-    params: HashMap<String, String>,
-    cancel: &'a Cancel,
+impl Answer {
+    /// Bytes of a media type.
+    pub(super) fn new(media: &'static str, bytes: Bytes) -> Self {
+        Self { media, bytes, headers: Vec::new() }
+    }
 }
 
-type Endpoint = fn(&Asked<'_>) -> Result<Answer, RpcError>;
+/// A request with its parameters, on the thread that works on it.
+pub(super) struct Asked<'a> {
+    pub(super) app: &'a App,
+    pub(super) tenant: String,
+    params: HashMap<String, String>,
+    pub(super) cancel: &'a Cancel,
+}
 
-async fn answer(State(app): State<Arc<App>>, request: Request, endpoint: Endpoint) -> Response {
+/// What works on a request.
+pub(super) type Endpoint = fn(&Asked<'_>) -> Result<Answer, RpcError>;
+
+/// Answers a request with what `endpoint` makes of it.
+pub(super) async fn answer(State(app): State<Arc<App>>, request: Request, endpoint: Endpoint) -> Response {
     let params = match params(request.uri()) {
         Ok(params) => params,
         Err(message) => return error(StatusCode::BAD_REQUEST, &message),
@@ -106,7 +138,11 @@ async fn run(
     };
     let answer = match result {
         Ok(answer) => answer,
-        Err(error) => return self::error(error.code.http(), &error.message),
+        Err(error) => {
+            let mut response = self::error(error.http(), &error.message);
+            error.add_retry_after(&mut response);
+            return response;
+        }
     };
     let mut response = reply(headers, StatusCode::OK, answer.media, answer.bytes);
     for (name, value) in answer.headers {
@@ -117,18 +153,19 @@ async fn run(
     response
 }
 
-fn params(uri: &Uri) -> Result<HashMap<String, String>, String> {
+pub(super) fn params(uri: &Uri) -> Result<HashMap<String, String>, String> {
     Params::<HashMap<String, String>>::try_from_uri(uri)
         .map(|Params(params)| params)
         .map_err(|error| format!("query parameters: {error}"))
 }
 
 impl Asked<'_> {
-    fn text(&self, name: &str) -> &str {
+    /// A parameter; empty if it is absent.
+    pub(super) fn text(&self, name: &str) -> &str {
         self.params.get(name).map_or("", String::as_str)
     }
 
-    fn number(&self, name: &str, default: i64, min: i64, max: i64) -> Result<i64, RpcError> {
+    pub(super) fn number(&self, name: &str, default: i64, min: i64, max: i64) -> Result<i64, RpcError> {
         let text = self.text(name);
         if text.is_empty() {
             return Ok(default);
@@ -146,12 +183,17 @@ impl Asked<'_> {
         let to = self.number("to", now_ms(), i64::MIN, i64::MAX)?;
         let from = self.number("from", to.saturating_sub(RANGE_DEFAULT_MS), i64::MIN, i64::MAX)?;
         let range = Range::new(from, to).map_err(hearth_query::Error::from)?;
-        let limit = millis(self.app.config.query.length_max);
-        if limit > 0 && range.length_ms() > limit {
-            let length = range.length_ms();
+        self.within_length(range)?;
+        Ok(range)
+    }
+
+    /// Checks that a range is not longer than a query's may be.
+    pub(super) fn within_length(&self, range: Range) -> Result<(), RpcError> {
+        let (limit, length) = (millis(self.app.query_limits(&self.tenant).length_max), range.length_ms());
+        if limit > 0 && length > limit {
             return Err(RpcError::invalid(format!("from, to: {length} ms exceed the limit of {limit} ms")));
         }
-        Ok(range)
+        Ok(())
     }
 
     fn kind(&self) -> Result<ProfileType, RpcError> {
@@ -166,7 +208,7 @@ impl Asked<'_> {
     }
 
     /// The query of `q`, `type`, `from` and `to`.
-    fn typed(&self) -> Result<Query, RpcError> {
+    pub(super) fn typed(&self) -> Result<Query, RpcError> {
         let selector = Selector::parse(self.text("q"))
             .map_err(|error| RpcError::invalid(format!("q: {error}")))?
             .with_type(&self.kind()?);
@@ -277,10 +319,35 @@ fn export(asked: &Asked<'_>) -> Result<Answer, RpcError> {
             let title = format!("{} {}", kind.name, asked.text("q"));
             ("image/svg+xml", "svg", svg::write(&tree, title.trim(), &kind.sample).into_bytes())
         }
+        "speedscope" => {
+            let tree = asked.app.engine.merge_tree(&query)?;
+            let title = format!("{} {}", kind.name, asked.text("q"));
+            let text = speedscope::write(&tree, title.trim(), &kind.sample);
+            ("application/json", "speedscope.json", text.into_bytes())
+        }
+        "json" => {
+            let file = render::file(&asked.app.engine.merge_tree(&query)?, &kind, 0);
+            ("application/json", "json", file.to_string().into_bytes())
+        }
+        "dot" => {
+            let tree = asked.app.engine.merge_tree(&query)?;
+            let text = dot::write(&tree, &kind.name, &kind.sample, querier::DOT_NODES);
+            ("text/vnd.graphviz; charset=utf-8", "dot", text.into_bytes())
+        }
+        "pgo" => {
+            let (dictionary, sums) = asked.app.engine.merge_stacks(&query)?;
+            let profile = querier::go_pgo(&dictionary, sums, &kind, query.range, PGO_LOCATIONS, true);
+            let headers = vec![(
+                header::CONTENT_DISPOSITION.as_str(),
+                "attachment; filename=\"default.pgo\"".to_owned(),
+            )];
+            let bytes = pprof::gzip(&profile).into();
+            return Ok(Answer { media: "application/vnd.google.protobuf", bytes, headers });
+        }
         format => {
             let shown: String = format.chars().take(40).collect();
             return Err(RpcError::invalid(format!(
-                "format: {shown:?} is unknown; expected pprof, folded or svg"
+                "format: {shown:?} is unknown; expected pprof, folded, speedscope, json, svg, dot or pgo"
             )));
         }
     };
@@ -292,13 +359,22 @@ fn status(asked: &Asked<'_>) -> Result<Answer, RpcError> {
     let Asked { app, tenant, .. } = asked;
     let stats = app.store.stats();
     let bounds = app.engine.bounds(tenant)?;
+    let Totals { files, bytes, damaged } = app.symbols.shelf.totals();
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let agents: Vec<Value> = app
         .hosts_of(tenant)
         .into_iter()
-        // Losses happen at the agent, and OTLP has no place to report them: none is known here.
-        // OTLP does not carry what an agent lost, and "0" would be a claim.
-        .map(|(host, seen)| json!({"host": host, "last_seen_ms": seen.last_seen_ms, "samples": seen.samples, "lost": null}))
+        // Of agents that do not say what they lost, "0" would be a claim.
+        .map(|(host, seen)| {
+            let lost = seen.sent.lost.as_ref();
+            json!({
+                "host": host,
+                "last_seen_ms": seen.last_seen_ms,
+                "samples": seen.sent.samples,
+                "lost": lost.map(|lost| lost.values().fold(0u64, |sum, count| sum.saturating_add(*count))),
+                "lost_by_reason": lost,
+            })
+        })
         .collect();
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -319,6 +395,7 @@ fn status(asked: &Asked<'_>) -> Result<Answer, RpcError> {
             "error": stats.log_error.as_ref().or(stats.last_flush_error.as_ref()),
             "corruption": stats.last_corruption,
         },
+        "symbols": {"files": files, "bytes": bytes, "damaged": damaged},
         "oldest_ms": bounds.map(|bounds| bounds.0),
         "newest_ms": bounds.map(|bounds| bounds.1),
     })

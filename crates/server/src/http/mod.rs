@@ -1,9 +1,13 @@
 //! Everything on the one port: RPC, OTLP over HTTP, the UI with its API, health and metrics.
 //!
 //! ```text
-//! /opentelemetry…ProfilesService/Export, /v1development/profiles ─▶ ingest
+//! /opentelemetry…ProfilesService/Export, /v1development/profiles ─▶ otlp ──┐
+//! /push.v1.PusherService/Push (Connect, gRPC, gRPC-Web)          ─▶ push ──┼▶ ingest ─▶ write
+//! /ingest (pprof, JFR, folded, trie, tree, lines, speedscope)    ─▶ ingest ┘
 //! /querier.v1.QuerierService/*  (Connect, gRPC, gRPC-Web)        ─▶ querier ─▶ query engine
+//! /pyroscope/render, render-diff, label-values                   ─▶ render ──▶ query engine
 //! /api/v1/*                     (JSON and FLM1, for the UI)      ─▶ api ─────▶ query engine
+//! debuginfo.v1alpha1 of Pyroscope and Parca, /api/v1/symbols     ─▶ symbols ─▶ shelf of symbols
 //! /, /explore, /status, /assets/*                                ─▶ assets
 //! /ready, /metrics
 //! ```
@@ -11,10 +15,18 @@
 mod api;
 mod assets;
 mod body;
+mod ingest;
 mod otlp;
+mod push;
 mod querier;
+mod render;
 mod rpc;
+mod symbols;
+mod time;
+mod unnamed;
+mod write;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -25,28 +37,34 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
+use hearth_codec::otlp::Revision;
 use hearth_query::{Cancel, Engine};
 use hearth_store::Store;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
-use crate::config::Config;
+use crate::config::{Config, IngestLimits, QueryLimits};
+use crate::ingest::{Reason, Sent};
 use crate::metrics::Metrics;
+use crate::symbols::Symbols;
+use crate::tenants::Tenants;
 use rpc::{Code, Protocol, RpcError};
 
 /// Most hosts remembered for the status page.
 const HOSTS_MAX: usize = 10_000;
 /// How many ingest requests are decoded at the same time.
 const DECODERS: usize = 4;
+/// Most things remembered as said.
+const SAID_MAX: usize = 10_000;
 /// Largest request of a query, in bytes.
 const QUERY_BYTES_MAX: usize = 4 << 20;
 
 /// What an agent's host has sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Host {
     last_seen_ms: i64,
-    samples: u64,
+    sent: Sent,
 }
 
 /// What all requests share.
@@ -59,12 +77,21 @@ pub(crate) struct App {
     queries: Arc<Semaphore>,
     decoders: Arc<Semaphore>,
     bodies: body::Budget,
+    symbols: Arc<Symbols>,
+    tenants: Arc<Tenants>,
+    /// What was said already and need not be said again.
+    said: Mutex<HashSet<String>>,
     hosts: Mutex<IndexMap<(String, String), Host>>,
     started: Instant,
 }
 
 impl App {
-    pub(crate) fn new(config: Config, store: Arc<Store>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<Store>,
+        symbols: Arc<Symbols>,
+        tenants: Arc<Tenants>,
+    ) -> Self {
         let snapshots = store.clone();
         let engine = Engine::new(Arc::new(move || snapshots.snapshot()));
         Self {
@@ -72,6 +99,9 @@ impl App {
             queries: Arc::new(Semaphore::new(config.query.concurrency)),
             decoders: Arc::new(Semaphore::new(DECODERS)),
             bodies: body::Budget::new(config.body_bytes_max.saturating_mul(2)),
+            symbols,
+            tenants,
+            said: Mutex::default(),
             hosts: Mutex::default(),
             metrics: Metrics::default(),
             started: Instant::now(),
@@ -100,6 +130,39 @@ impl App {
         hearth_store::check_tenant(tenant)
             .map_err(|error| RpcError::invalid(format!("X-Scope-OrgID: {error}")))?;
         Ok(tenant.to_owned())
+    }
+
+    /// What a tenant may send.
+    fn limits(&self, tenant: &str) -> Arc<IngestLimits> {
+        self.tenants.limits(tenant).ingest.clone()
+    }
+
+    /// What a tenant may ask.
+    fn query_limits(&self, tenant: &str) -> QueryLimits {
+        self.tenants.limits(tenant).query
+    }
+
+    /// Takes `bytes` from what a tenant may send in this second.
+    fn admit(&self, tenant: &str, bytes: usize) -> Result<(), RpcError> {
+        self.tenants.admit(tenant, bytes, self.started.elapsed()).map_err(|refused| {
+            let discarded = [(Reason::RateLimited, 1)].into_iter().collect();
+            self.metrics.discard(tenant, &discarded);
+            RpcError::slow_down(refused.to_string(), refused.seconds)
+        })
+    }
+
+    /// Whether this was not said before; there is room for so many things only.
+    fn is_first(&self, said: String) -> bool {
+        let mut known = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len() < SAID_MAX && known.insert(said)
+    }
+
+    /// Counts a request of a revision of OTLP profiles, and says once for each peer which it sends.
+    fn saw_revision(&self, peer: &str, revision: Revision) {
+        self.metrics.revision(revision.name());
+        if self.is_first(format!("{peer}\n{}", revision.name())) {
+            tracing::info!(peer, revision = revision.name(), "receives OTLP profiles of this revision");
+        }
     }
 
     /// Runs a query on a blocking thread; it is cancelled when nobody waits for it any more.
@@ -131,21 +194,21 @@ impl App {
     }
 
     /// Remembers that a host has sent something.
-    fn saw_host(&self, tenant: &str, host: &str, samples: u64) {
+    fn saw_host(&self, tenant: &str, host: &str, sent: &Sent) {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (tenant.to_owned(), host.to_owned());
         if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&key) {
             hosts.shift_remove_index(0);
         }
-        let entry = hosts.entry(key).or_insert(Host { last_seen_ms: 0, samples: 0 });
+        let entry = hosts.entry(key).or_default();
         entry.last_seen_ms = now_ms();
-        entry.samples += samples;
+        entry.sent.add(sent);
     }
 
     fn hosts_of(&self, tenant: &str) -> Vec<(String, Host)> {
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = hosts.iter().filter(|((owner, _), _)| owner == tenant);
-        let mut mine: Vec<_> = mine.map(|((_, host), seen)| (host.clone(), *seen)).collect();
+        let mut mine: Vec<_> = mine.map(|((_, host), seen)| (host.clone(), seen.clone())).collect();
         mine.sort_by(|a, b| a.0.cmp(&b.0));
         mine
     }
@@ -175,14 +238,19 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/ready", get(async || plain(StatusCode::OK, "ready\n")))
         .route("/metrics", get(metrics))
         .route("/v1development/profiles", post(otlp::http))
+        .route("/v1experimental/profiles", post(otlp::http))
+        .route("/ingest", post(ingest::ingest))
+        .route("/pyroscope/ingest", post(ingest::ingest))
         .merge(api::routes())
+        .merge(render::routes())
+        .merge(symbols::routes())
         .fallback(fallback)
         .layer(middleware::from_fn_with_state(app.clone(), count))
         .with_state(app)
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let text = app.metrics.text(&app.store.stats(), app.started.elapsed());
+    let text = app.metrics.text(&app.store.stats(), &app.symbols.shelf.totals(), app.started.elapsed());
     let mut response = Response::new(Body::from(text));
     let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, media);
@@ -198,15 +266,34 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
+/// The paths that are metrics' names for themselves.
+const ROUTES: [&str; 13] = [
+    "/ready",
+    "/metrics",
+    "/v1development/profiles",
+    "/v1experimental/profiles",
+    "/ingest",
+    "/pyroscope/ingest",
+    "/pyroscope/render",
+    "/pyroscope/render-diff",
+    "/pyroscope/label-values",
+    push::PUSH,
+    "/",
+    "/explore",
+    "/status",
+];
+
 /// The name of a route for metrics: one of few, whatever the path.
 fn route_name(path: &str) -> String {
-    let known = ["/ready", "/metrics", "/v1development/profiles", "/", "/explore", "/status"];
-    if known.contains(&path) {
+    if ROUTES.contains(&path) {
         return path.to_owned();
     }
     if let Some(method) = path.strip_prefix("/querier.v1.QuerierService/") {
         let method = if querier::METHODS.contains(&method) { method } else { "other" };
         return format!("/querier.v1.QuerierService/{method}");
+    }
+    if let Some(name) = symbols::route_name(path) {
+        return name;
     }
     if otlp::is_export(path) {
         return "/opentelemetry.proto.collector.profiles/Export".to_owned();
@@ -273,6 +360,15 @@ async fn dispatch(
     let tenant = app.tenant(&parts.headers)?;
     if otlp::is_export(path) {
         return otlp::rpc(app, tenant, protocol, parts, body).await;
+    }
+    if path == push::PUSH {
+        return push::push(app, tenant, protocol, parts, body).await;
+    }
+    if symbols::is_method(path) {
+        return symbols::rpc(app, tenant, path, protocol, parts, body).await;
+    }
+    if let Some(answer) = querier::about(path, protocol.encoding()) {
+        return answer;
     }
     let method = path.strip_prefix("/querier.v1.QuerierService/");
     let Some(method) = method.filter(|method| querier::METHODS.contains(method)) else {

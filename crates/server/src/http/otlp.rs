@@ -3,7 +3,6 @@
 //! The answer comes when the store has made everything durable. What cannot be stored is counted
 //! in `partial_success`, with reasons; senders are asked to retry only what may succeed later.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,11 +15,12 @@ use hearth_codec::otlp::{
     Decoded, PartialSuccess, decode_request, decode_request_json, encode_response, encode_response_json,
 };
 use hearth_codec::wire::Writer;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use super::rpc::{Code, Encoding, Protocol, RpcError};
-use super::{App, Peer, body, now_ms, reply};
-use crate::ingest::{self, Prepared};
+use super::{App, body, now_ms, reply, write};
+use crate::config::IngestLimits;
+use crate::ingest;
 
 /// Whether a path is the export method of any revision's service.
 pub(super) fn is_export(path: &str) -> bool {
@@ -92,16 +92,16 @@ pub(super) async fn http(State(app): State<Arc<App>>, request: Request) -> Respo
 fn failure(headers: &HeaderMap, encoding: Encoding, error: &RpcError) -> Response {
     let status = match error.code {
         // What OTLP senders give up on, apart from what they send again.
-        Code::ResourceExhausted => StatusCode::PAYLOAD_TOO_LARGE,
         Code::Unimplemented => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
-        code => code.http(),
+        _ => error.http(),
     };
     let mut response = match encoding {
         Encoding::Proto => {
             let mut writer = Writer::default();
             writer.int(1, error.code as i64);
             writer.bytes(2, error.message.as_bytes());
+            error.write_details(&mut writer);
             reply(headers, status, "application/x-protobuf", writer.into_bytes().into())
         }
         Encoding::Json => {
@@ -109,9 +109,7 @@ fn failure(headers: &HeaderMap, encoding: Encoding, error: &RpcError) -> Respons
             reply(headers, status, "application/json", body.into())
         }
     };
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    }
+    error.add_retry_after(&mut response);
     response
 }
 
@@ -140,44 +138,34 @@ async fn export_counted(
     body: Body,
     unpack: impl FnOnce(Bytes, usize) -> Result<Bytes, RpcError> + Send + 'static,
 ) -> Result<PartialSuccess, RpcError> {
-    let batch_id = batch_id(&parts.headers)?;
+    let batch_id = write::batch_id(&parts.headers)?;
     let (bytes, share) = app.bodies.read(body, app.config.body_bytes_max, app.config.read_timeout).await?;
     let permit = app.decoders.clone().acquire_owned().await;
-    let shared = app.clone();
+    let (shared, owner) = (app.clone(), tenant.to_owned());
     let decoding = tokio::task::spawn_blocking(move || {
         // Held until the work is done, also if the client goes away meanwhile.
         let _held = (permit, share);
         let message = unpack(bytes, shared.config.body_bytes_max)?;
         shared.metrics.ingest_bytes.fetch_add(message.len() as u64, Ordering::Relaxed);
-        let decoded = decode(&shared, encoding, &message)?;
-        let prepared = ingest::prepare(&decoded.batch, &shared.config.limits, now_ms());
-        Ok((decoded.partial_success(), prepared))
+        shared.admit(&owner, message.len())?;
+        let limits = shared.limits(&owner);
+        let decoded = decode(&shared, &limits, encoding, &message)?;
+        let prepared = ingest::prepare(&decoded.batch, &limits, now_ms());
+        Ok((decoded.partial_success(), decoded.revision, prepared))
     });
     let failed = |error| Err(RpcError::new(Code::Internal, format!("decoding the request failed: {error}")));
-    let (mut done, prepared): (PartialSuccess, Prepared) = decoding.await.unwrap_or_else(failed)?;
-    report(&mut done, &prepared.refused);
-    app.metrics.discard(tenant, &prepared.discarded);
-    let rows = prepared.write.rows.len() as u64;
-    if rows > 0 {
-        let appended = app.store.append(tenant, batch_id, prepared.write).await.map_err(|error| {
-            let code = if error.is_retryable() { Code::Unavailable } else { Code::InvalidArgument };
-            RpcError::new(code, error.to_string())
-        })?;
-        if appended.duplicate {
-            return Ok(done);
-        }
-    }
-    app.metrics.samples.fetch_add(prepared.accepted_samples, Ordering::Relaxed);
-    app.metrics.rows.fetch_add(rows, Ordering::Relaxed);
-    saw(app, tenant, parts, prepared.hosts);
+    let (mut done, revision, prepared) = decoding.await.unwrap_or_else(failed)?;
+    let done_with = write::commit(app, tenant, parts, batch_id, prepared);
+    app.saw_revision(&write::peer(parts), revision);
+    report(&mut done, &done_with.await?);
     Ok(done)
 }
 
-fn decode(app: &App, encoding: Encoding, message: &[u8]) -> Result<Decoded, RpcError> {
+fn decode(app: &App, limits: &IngestLimits, encoding: Encoding, message: &[u8]) -> Result<Decoded, RpcError> {
     let limits = Limits {
         max_bytes: app.config.body_bytes_max,
-        max_samples: app.config.limits.samples_max,
-        max_depth: app.config.limits.depth_max,
+        max_samples: limits.samples_max,
+        max_depth: limits.depth_max,
         ..Limits::default()
     };
     let decoded = match encoding {
@@ -191,33 +179,11 @@ fn decode(app: &App, encoding: Encoding, message: &[u8]) -> Result<Decoded, RpcE
 fn report(done: &mut PartialSuccess, refused: &[String]) {
     done.rejected_profiles =
         done.rejected_profiles.saturating_add(i64::try_from(refused.len()).unwrap_or(i64::MAX));
-    let mut messages: Vec<&str> = refused.iter().map(String::as_str).collect();
-    messages.dedup();
-    for message in messages.iter().take(10) {
-        if !done.error_message.is_empty() {
-            done.error_message += "; ";
-        }
-        done.error_message += message;
+    if refused.is_empty() {
+        return;
     }
-    if messages.len() > 10 {
-        done.error_message += &format!("; and {} more", messages.len() - 10);
+    if !done.error_message.is_empty() {
+        done.error_message += "; ";
     }
-}
-
-fn saw(app: &App, tenant: &str, parts: &http::request::Parts, hosts: HashMap<Option<String>, u64>) {
-    let peer = parts.extensions.get::<Peer>().map_or_else(|| "unknown".to_owned(), |peer| peer.0.to_string());
-    for (host, samples) in hosts {
-        app.saw_host(tenant, &host.unwrap_or_else(|| peer.clone()), samples);
-    }
-}
-
-/// The identity a sender gave the request, by which a repetition is recognised.
-fn batch_id(headers: &HeaderMap) -> Result<Option<[u8; 16]>, RpcError> {
-    let Some(value) = headers.get("x-hearth-batch-id") else { return Ok(None) };
-    let text: String = value.to_str().unwrap_or_default().chars().filter(|char| *char != '-').collect();
-    let wrong = || RpcError::invalid("x-hearth-batch-id: expected 32 hexadecimal digits");
-    if text.len() != 32 || !text.is_ascii() {
-        return Err(wrong());
-    }
-    u128::from_str_radix(&text, 16).map(|id| Some(id.to_be_bytes())).map_err(|_| wrong())
+    done.error_message += &write::summary(refused);
 }

@@ -4,15 +4,17 @@
 //! first name of a flame graph is `total`, ranges without start or end are refused except for
 //! `ProfileTypes`, which data sources call to see whether anybody is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
+use hearth_codec::pyroscope::capabilities::{FeatureFlag, GetFeatureFlagsResponse};
 use hearth_codec::pyroscope::querier::*;
 use hearth_codec::pyroscope::types::{self, LabelPair, Labels, Point, Series, StackTraceSelector};
+use hearth_codec::pyroscope::version::VersionResponse;
 use hearth_codec::pyroscope::{from_json, google, to_json};
-use hearth_codec::{flamebearer, pprof};
-use hearth_profile::{Dictionary, LabelSet, NodeId, ProfileType, StackId, Tree};
-use hearth_query::{Cancel, Query, Range, Selector, SeriesSpec};
+use hearth_codec::{dot, flamebearer, pprof, trie};
+use hearth_profile::{Dictionary, LabelSet, LocationId, NodeId, ProfileType, Remap, StackId, Tree};
+use hearth_query::{Cancel, Query, Range, Selector, SeriesSpec, TimeSeries};
 use http::{HeaderMap, header};
 use prost::Message;
 use serde::Serialize;
@@ -26,6 +28,18 @@ fn is_identified(request: &SelectMergeStacktracesRequest) -> bool {
     let identities = [&request.profile_id_selector, &request.span_selector, &request.trace_id_selector];
     identities.iter().any(|ids| !ids.is_empty())
 }
+
+/// Functions of a call graph if the request does not say.
+pub(super) const DOT_NODES: usize = 100;
+
+/// Most steps of a time series that is limited to certain stacks: each is a query of its own.
+const STACK_STEPS_MAX: i64 = 1_000;
+
+/// Most points from which averages are made.
+const AVERAGE_POINTS_MAX: i64 = 1_000_000;
+
+/// The finest distance of points: what is stored together.
+const SLOT_MS: i64 = 5_000;
 
 /// Most selectors in one request.
 const SELECTORS_MAX: usize = 100;
@@ -90,7 +104,8 @@ pub(super) fn answer(app: &App, call: &Call, message: &[u8], cancel: &Cancel) ->
     }
 }
 
-fn decode<T: Message + Default + DeserializeOwned>(
+/// A message of a request.
+pub(super) fn decode<T: Message + Default + DeserializeOwned>(
     encoding: Encoding,
     message: &[u8],
 ) -> Result<T, RpcError> {
@@ -99,6 +114,28 @@ fn decode<T: Message + Default + DeserializeOwned>(
             T::decode(message).map_err(|error| RpcError::invalid(format!("malformed request: {error}")))
         }
         Encoding::Json => from_json(message).map_err(|error| RpcError::invalid(error.to_string())),
+    }
+}
+
+/// Answers a call that is neither of the querier nor writes anything.
+pub(super) fn about(path: &str, encoding: Encoding) -> Option<Result<Bytes, RpcError>> {
+    match path {
+        "/version.v1.Version/Version" => Some(encode(encoding, &VersionResponse { querier_api: 1 })),
+        "/capabilities.v1.FeatureFlagsService/GetFeatureFlags" => {
+            let flag = |name: &str, enabled, description: &str| FeatureFlag {
+                name: name.to_owned(),
+                enabled,
+                description: description.to_owned(),
+            };
+            let feature_flags = vec![
+                flag("v2StorageLayer", true, "Queries are answered by one storage, whatever their range."),
+                flag("utf8LabelNames", true, "Label names may have dots and other characters."),
+                flag("pyroscopeRuler", false, "Recording rules."),
+                flag("pyroscopeRulerFunctions", false, "Recording rules of functions."),
+            ];
+            Some(encode(encoding, &GetFeatureFlagsResponse { feature_flags }))
+        }
+        _ => None,
     }
 }
 
@@ -121,7 +158,7 @@ impl Context<'_> {
             )));
         }
         let range = Range::inclusive(start, end).map_err(hearth_query::Error::from)?;
-        let limit = millis(self.app.config.query.length_max);
+        let limit = millis(self.app.query_limits(&self.call.tenant).length_max);
         if limit > 0 && range.length_ms() > limit {
             let message =
                 format!("the time range of {} ms exceeds the limit of {limit} ms", range.length_ms());
@@ -155,8 +192,7 @@ impl Context<'_> {
 
     /// The query and the type of a request for values.
     fn typed(&self, id: &str, selector: &str, range: Range) -> Result<(Query, ProfileType), RpcError> {
-        let kind: ProfileType =
-            id.parse().map_err(|error| RpcError::invalid(format!("profile_typeID: {error}")))?;
+        let kind = kind_of(id)?;
         let selector = Selector::parse(selector).map_err(hearth_query::Error::from)?;
         Ok((self.query(selector.with_type(&kind), range), kind))
     }
@@ -234,8 +270,14 @@ impl Context<'_> {
         }
         let limit = usize::try_from(request.limit.unwrap_or(0)).unwrap_or(0);
         let spec = SeriesSpec { step_ms: step_ms as i64, group_by: request.group_by.clone(), limit };
-        let series = self.app.engine.select_series(&query, &spec)?;
-        let message = |series: hearth_query::TimeSeries| Series {
+        let series = if let Some(path) = call_site(request.stack_trace_selector.as_ref()) {
+            self.series_of_stacks(&query, &spec, &path)?
+        } else if request.aggregation == Aggregation::Average as i32 {
+            self.averages(&query, &spec)?
+        } else {
+            self.app.engine.select_series(&query, &spec)?
+        };
+        let message = |series: TimeSeries| Series {
             labels: pairs(&series.labels),
             points: series
                 .points
@@ -246,14 +288,101 @@ impl Context<'_> {
         Ok(SelectSeriesResponse { series: series.into_iter().map(message).collect() })
     }
 
+    /// The time series of the stacks that begin with `path`.
+    fn series_of_stacks(
+        &self,
+        query: &Query,
+        spec: &SeriesSpec,
+        path: &[String],
+    ) -> Result<Vec<TimeSeries>, RpcError> {
+        if !spec.group_by.is_empty() {
+            let message = "stack_trace_selector together with group_by is not implemented";
+            return Err(RpcError::new(Code::Unimplemented, message));
+        }
+        let (start, last) = (query.range.start_ms(), query.range.end_ms().saturating_sub(1));
+        let steps = query.range.length_ms() / spec.step_ms + 2;
+        if steps > STACK_STEPS_MAX {
+            let message = format!(
+                "stack_trace_selector: the range has {steps} steps; expected at most {STACK_STEPS_MAX}"
+            );
+            return Err(RpcError::invalid(message));
+        }
+        let mut points = Vec::new();
+        for step in 0..steps {
+            // A point is the sum over the step that ends with it, as without a selector.
+            let at = start.saturating_add(step.saturating_mul(spec.step_ms));
+            let begin = at.saturating_sub(spec.step_ms).saturating_add(1);
+            if begin > last {
+                break;
+            }
+            let range = Range::inclusive(begin, at.min(last)).map_err(hearth_query::Error::from)?;
+            let (dictionary, sums) = self.app.engine.merge_stacks(&Query { range, ..query.clone() })?;
+            let matches = stacks_within(&dictionary, path);
+            let within = |stack: StackId| matches.get(stack.index()).copied().unwrap_or(false);
+            let sum = sums
+                .iter()
+                .filter(|(stack, _)| within(*stack))
+                .fold(0_i64, |sum, (_, value)| sum.saturating_add(*value));
+            if sum != 0 {
+                points.push((at, sum));
+            }
+        }
+        let series = TimeSeries { labels: LabelSet::default(), points };
+        Ok(if series.points.is_empty() { Vec::new() } else { vec![series] })
+    }
+
+    /// The time series whose points are the mean of what was stored in a step, rather than the sum.
+    fn averages(&self, query: &Query, spec: &SeriesSpec) -> Result<Vec<TimeSeries>, RpcError> {
+        if spec.step_ms <= SLOT_MS {
+            return Ok(self.app.engine.select_series(query, spec)?);
+        }
+        let points = query.range.length_ms() / SLOT_MS;
+        if points > AVERAGE_POINTS_MAX {
+            let message =
+                format!("aggregation: averages of {points} points; expected at most {AVERAGE_POINTS_MAX}");
+            return Err(RpcError::invalid(message));
+        }
+        let fine = SeriesSpec { step_ms: SLOT_MS, group_by: spec.group_by.clone(), limit: spec.limit };
+        let start = query.range.start_ms();
+        let mut series = self.app.engine.select_series(query, &fine)?;
+        for one in &mut series {
+            let mut means: Vec<(i64, i64, i64)> = Vec::new();
+            for &(at, value) in &one.points {
+                let steps =
+                    at.saturating_sub(start).max(0).unsigned_abs().div_ceil(spec.step_ms.unsigned_abs());
+                let at = start.saturating_add(i64::try_from(steps).unwrap_or(0).saturating_mul(spec.step_ms));
+                match means.last_mut() {
+                    Some((last, sum, count)) if *last == at => {
+                        *sum = sum.saturating_add(value);
+                        *count += 1;
+                    }
+                    _ => means.push((at, value, 1)),
+                }
+            }
+            one.points = means.into_iter().map(|(at, sum, count)| (at, sum / count)).collect();
+        }
+        Ok(series)
+    }
+
     fn stacktraces(
         &self,
         request: &SelectMergeStacktracesRequest,
     ) -> Result<SelectMergeStacktracesResponse, RpcError> {
         let none = SelectMergeStacktracesResponse::default();
         match ProfileFormat::try_from(request.format) {
-            Ok(format @ (ProfileFormat::Tree | ProfileFormat::Dot)) => {
-                Err(RpcError::new(Code::Unimplemented, format!("format {format:?} is not implemented")))
+            Ok(ProfileFormat::Tree) => {
+                let nodes = self.nodes(request.max_nodes)?;
+                let tree = trie::write_tree(&self.tree(request)?.pruned(nodes));
+                Ok(SelectMergeStacktracesResponse { tree, ..none })
+            }
+            Ok(ProfileFormat::Dot) => {
+                let nodes = match request.max_nodes {
+                    Some(nodes) if nodes > 0 => self.nodes(request.max_nodes)?,
+                    _ => DOT_NODES,
+                };
+                let kind = kind_of(&request.profile_type_id)?;
+                let dot = dot::write(&self.tree(request)?, &kind.name, &kind.sample, nodes);
+                Ok(SelectMergeStacktracesResponse { dot, ..none })
             }
             Ok(ProfileFormat::Pprof) => {
                 let range = self.range(request.start, request.end)?;
@@ -290,19 +419,8 @@ impl Context<'_> {
         })
     }
 
-    /// How many nodes a flame graph gets; 0 is all.
     fn nodes(&self, asked: Option<i64>) -> Result<usize, RpcError> {
-        let limits = &self.app.config.query;
-        let nodes = match asked {
-            Some(nodes) if nodes > 0 => usize::try_from(nodes).unwrap_or(usize::MAX),
-            _ if limits.nodes_max > 0 => limits.nodes_default.min(limits.nodes_max),
-            _ => limits.nodes_default,
-        };
-        if limits.nodes_max > 0 && nodes > limits.nodes_max {
-            let message = format!("max_nodes: {nodes} exceeds the limit of {}", limits.nodes_max);
-            return Err(RpcError::invalid(message));
-        }
-        Ok(nodes)
+        nodes(self.app, &self.call.tenant, asked)
     }
 
     fn span_profile(
@@ -343,6 +461,10 @@ impl Context<'_> {
             let matches = stacks_within(&dictionary, &path);
             sums.retain(|(stack, _)| matches.get(stack.index()).copied().unwrap_or(false));
         }
+        if let Some(pgo) = selector.and_then(|selector| selector.go_pgo.as_ref()) {
+            let keep = usize::try_from(pgo.keep_locations).unwrap_or(usize::MAX);
+            return Ok(go_pgo(&dictionary, sums, kind, query.range, keep, pgo.aggregate_callees));
+        }
         Ok(encode_pprof(&dictionary, sums, kind, query.range))
     }
 
@@ -367,6 +489,21 @@ impl Context<'_> {
     }
 }
 
+/// How many nodes a flame graph gets; 0 is all.
+pub(super) fn nodes(app: &App, tenant: &str, asked: Option<i64>) -> Result<usize, RpcError> {
+    let limits = app.query_limits(tenant);
+    let nodes = match asked {
+        Some(nodes) if nodes > 0 => usize::try_from(nodes).unwrap_or(usize::MAX),
+        _ if limits.nodes_max > 0 => limits.nodes_default.min(limits.nodes_max),
+        _ => limits.nodes_default,
+    };
+    if limits.nodes_max > 0 && nodes > limits.nodes_max {
+        let message = format!("max_nodes: {nodes} exceeds the limit of {}", limits.nodes_max);
+        return Err(RpcError::invalid(message));
+    }
+    Ok(nodes)
+}
+
 /// A merged profile as pprof, uncompressed.
 pub(super) fn encode_pprof(
     dictionary: &Dictionary,
@@ -376,6 +513,47 @@ pub(super) fn encode_pprof(
 ) -> Vec<u8> {
     let nanos = |ms: i64| ms.saturating_mul(1_000_000);
     pprof::encode_merged(dictionary, sums, kind, 1, nanos(range.start_ms()), nanos(range.length_ms()))
+}
+
+/// A merged profile as Go's compiler wants it for profile-guided optimisation: of each stack the
+/// `keep` locations nearest the leaf (0 keeps all), and, if callees are to be aggregated, the leaf
+/// without its line.
+pub(super) fn go_pgo(
+    dictionary: &Dictionary,
+    sums: Vec<(StackId, i64)>,
+    kind: &ProfileType,
+    range: Range,
+    keep: usize,
+    aggregate_callees: bool,
+) -> Vec<u8> {
+    let mut to = Dictionary::default();
+    let mut remap = Remap::new(dictionary);
+    let mut merged: HashMap<StackId, i64> = HashMap::new();
+    let keep = if keep == 0 { usize::MAX } else { keep };
+    for (stack, value) in sums {
+        let locations: Vec<LocationId> = dictionary.leaf_first(stack).take(keep).collect();
+        let mut copied = StackId::NONE;
+        for (depth, &location) in locations.iter().enumerate().rev() {
+            let mut location = remap.location(dictionary, &mut to, location);
+            if depth == 0 && aggregate_callees {
+                let mut leaf = to.get_location(location).clone();
+                leaf.address = 0;
+                leaf.lines.iter_mut().for_each(|line| line.line = 0);
+                location = to.location(leaf);
+            }
+            copied = to.push(copied, location);
+        }
+        let sum = merged.entry(copied).or_default();
+        *sum = sum.saturating_add(value);
+    }
+    let mut sums: Vec<(StackId, i64)> = merged.into_iter().collect();
+    sums.sort_unstable();
+    encode_pprof(&to, sums, kind, range)
+}
+
+/// The profile type that a text names.
+fn kind_of(id: &str) -> Result<ProfileType, RpcError> {
+    id.parse().map_err(|error| RpcError::invalid(format!("profile_typeID: {error}")))
 }
 
 fn pairs(labels: &LabelSet) -> Vec<LabelPair> {

@@ -9,6 +9,8 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
+use hearth_codec::text::to_base64;
+use hearth_codec::wire::Writer;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 
@@ -20,7 +22,9 @@ pub(super) enum Code {
     Canceled = 1,
     InvalidArgument = 3,
     DeadlineExceeded = 4,
+    NotFound = 5,
     ResourceExhausted = 8,
+    FailedPrecondition = 9,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
@@ -33,6 +37,8 @@ impl Code {
             Self::Canceled => "canceled",
             Self::InvalidArgument => "invalid_argument",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::NotFound => "not_found",
+            Self::FailedPrecondition => "failed_precondition",
             Self::ResourceExhausted => "resource_exhausted",
             Self::Unimplemented => "unimplemented",
             Self::Internal => "internal",
@@ -45,7 +51,8 @@ impl Code {
     pub(super) fn http(self) -> StatusCode {
         match self {
             Self::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT),
-            Self::InvalidArgument => StatusCode::BAD_REQUEST,
+            Self::InvalidArgument | Self::FailedPrecondition => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
             Self::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
             Self::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             Self::Unimplemented => StatusCode::NOT_IMPLEMENTED,
@@ -64,12 +71,58 @@ pub(super) struct RpcError {
     pub code: Code,
     /// What is wrong, for people.
     pub message: String,
+    /// After how many seconds the same request may succeed.
+    pub retry_after: Option<u32>,
+    /// Whether the request's body is too large, for which HTTP has a status of its own.
+    pub too_large: bool,
 }
+
+/// Seconds to wait for a server that cannot answer now.
+const RETRY_SECONDS: u32 = 5;
 
 impl RpcError {
     /// An error with a message.
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let retry_after = (code == Code::Unavailable).then_some(RETRY_SECONDS);
+        Self { code, message: message.into(), retry_after, too_large: false }
+    }
+
+    /// Too much in too short a time: the same request may succeed after `seconds`.
+    pub(super) fn slow_down(message: impl Into<String>, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(Code::ResourceExhausted, message) }
+    }
+
+    /// The status of an HTTP response.
+    pub(super) fn http(&self) -> StatusCode {
+        if self.too_large { StatusCode::PAYLOAD_TOO_LARGE } else { self.code.http() }
+    }
+
+    /// Says in an HTTP response when to try again, if that is known.
+    pub(super) fn add_retry_after(&self, response: &mut Response) {
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+    }
+
+    /// Adds the details of a `google.rpc.Status`: a `RetryInfo`, if it is known when to try again.
+    pub(super) fn write_details(&self, status: &mut Writer) {
+        if let Some(seconds) = self.retry_after {
+            status.message(3, |any| {
+                any.bytes(1, b"type.googleapis.com/google.rpc.RetryInfo");
+                any.message(2, |info| info.message(1, |delay| delay.uint(1, seconds.into())));
+            });
+        }
+    }
+
+    /// The error as an encoded `google.rpc.Status`, if that says more than code and message.
+    fn details(&self) -> Option<HeaderValue> {
+        self.retry_after?;
+        let mut status = Writer::default();
+        status.uint(1, self.code as u64);
+        status.bytes(2, self.message.as_bytes());
+        self.write_details(&mut status);
+        let text = to_base64(status.as_bytes());
+        HeaderValue::from_str(text.trim_end_matches('=')).ok()
     }
 
     /// The caller's fault.
@@ -80,6 +133,7 @@ impl RpcError {
 
 impl From<BodyError> for RpcError {
     fn from(error: BodyError) -> Self {
+        let too_large = matches!(error, BodyError::TooLarge { .. });
         let code = match error {
             BodyError::TooLarge { .. } => Code::ResourceExhausted,
             BodyError::Timeout { .. } => Code::DeadlineExceeded,
@@ -88,7 +142,7 @@ impl From<BodyError> for RpcError {
             BodyError::Encoding(_) => Code::Unimplemented,
             BodyError::Damaged { .. } => Code::InvalidArgument,
         };
-        Self::new(code, error.to_string())
+        Self { too_large, ..Self::new(code, error.to_string()) }
     }
 }
 
@@ -191,15 +245,19 @@ fn frame(flag: u8, message: &[u8]) -> Bytes {
     framed.freeze()
 }
 
-/// `grpc-status` and `grpc-message`.
-fn status(error: Option<&RpcError>) -> [(HeaderName, HeaderValue); 2] {
+/// `grpc-status`, `grpc-message` and, where they say more, the details.
+fn status(error: Option<&RpcError>) -> Vec<(HeaderName, HeaderValue)> {
     let code = error.map_or(0, |error| error.code as u16);
     let message = percent_encode(error.map_or("", |error| &error.message));
     let message = HeaderValue::from_str(&message).unwrap_or(HeaderValue::from_static(""));
-    [
+    let mut trailers = vec![
         (HeaderName::from_static("grpc-status"), HeaderValue::from(code)),
         (HeaderName::from_static("grpc-message"), message),
-    ]
+    ];
+    if let Some(details) = error.and_then(RpcError::details) {
+        trailers.push((HeaderName::from_static("grpc-status-details-bin"), details));
+    }
+    trailers
 }
 
 /// Escapes what a header cannot carry, as gRPC wants it.
@@ -267,7 +325,9 @@ fn connect(headers: &HeaderMap, encoding: Encoding, result: Result<Bytes, RpcErr
 /// An error as Connect sends it, whatever the encoding of messages.
 pub(super) fn connect_error(headers: &HeaderMap, error: &RpcError) -> Response {
     let body = serde_json::json!({"code": error.code.name(), "message": error.message}).to_string();
-    super::reply(headers, error.code.http(), "application/json", body.into())
+    let mut response = super::reply(headers, error.http(), "application/json", body.into());
+    error.add_retry_after(&mut response);
+    response
 }
 
 #[cfg(test)]

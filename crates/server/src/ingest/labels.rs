@@ -16,6 +16,8 @@ use hearth_profile::{
     AttributeValue, Attributes, LabelSetBuilder, Profile, ProfileType, ResourceProfiles, ValueType,
 };
 
+use super::naming;
+
 /// What a service is called if nothing says.
 pub(super) const UNKNOWN_SERVICE: &str = "unknown_service";
 
@@ -86,9 +88,37 @@ pub(super) fn base(
     labels
 }
 
+/// The labels that all samples of a profile share which comes with the labels of its series.
+pub(super) fn labelled(series: &LabelSetBuilder, profile: &Profile) -> LabelSetBuilder {
+    let mut labels = LabelSetBuilder::default();
+    for (name, value) in series.iter().filter(|(name, _)| is_free(name) && *name != SESSION) {
+        labels.set(name, value);
+    }
+    let (sample, period) = (&profile.sample_type, &profile.period_type);
+    let named = series.get("__name__").map(part).filter(|name| !name.is_empty());
+    let name =
+        named.unwrap_or_else(|| naming::metric([part(&sample.name).as_str()], &naming::Types::default()));
+    labels.set("__name__", name);
+    labels.set("__type__", part(&sample.name));
+    labels.set("__unit__", part(&sample.unit));
+    labels.set("__period_type__", part(&period.name));
+    labels.set("__period_unit__", part(&period.unit));
+    if labels.get("service_name").is_none() {
+        let name = series.get("service.name").or(series.get("pyroscope_app"));
+        labels.set("service_name", name.unwrap_or(UNKNOWN_SERVICE));
+    }
+    labels
+}
+
+/// A label that has another value for each run of a client; Pyroscope drops it by default, too.
+const SESSION: &str = "__session_id__";
+
+/// How attributes begin that say how many samples an agent lost, for the status page only.
+pub(super) const LOST: &str = "hearth.lost.";
+
 /// Whether a sender may set a label of this name.
 pub(super) fn is_free(name: &str) -> bool {
-    !name.is_empty() && !TYPE_LABELS.contains(&name) && !RESERVED.contains(&name)
+    !name.is_empty() && !TYPE_LABELS.contains(&name) && !RESERVED.contains(&name) && !name.starts_with(LOST)
 }
 
 fn service_name(resource: &Attributes) -> String {

@@ -9,14 +9,16 @@
 //! siblings are stored. Locations that have names lose their addresses, so that the dictionary
 //! stays as small as the code that runs, however many processes run it.
 
-mod labels;
+pub(crate) mod labels;
+pub(crate) mod naming;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use hearth_block::{Row, Series, slot_of};
 use hearth_profile::{
-    Attributes, Dictionary, LabelSetBuilder, Profile, ProfileBatch, Remap, ResourceProfiles, Sample, StackId,
+    AttributeValue, Attributes, Dictionary, LabelSetBuilder, Profile, ProfileBatch, Remap, ResourceProfiles,
+    Sample, StackId,
 };
 use hearth_store::Write;
 use indexmap::IndexSet;
@@ -29,6 +31,8 @@ const TIME_MS_MAX: i64 = 10_413_792_000_000;
 
 /// Longest name of a host that is remembered, in characters.
 const HOST_NAME_CHARS_MAX: usize = 256;
+/// Most reasons of losses told apart.
+const LOSS_REASONS_MAX: usize = 32;
 /// Most hosts which one request may make known.
 const HOSTS_MAX: usize = 100;
 
@@ -50,6 +54,8 @@ pub(crate) enum Reason {
     LabelValueTooLong,
     /// The sample is too old or from the future.
     NotInIngestionWindow,
+    /// The tenant sends too much in too short a time; counted once per request.
+    RateLimited,
     /// A relabeling rule drops the series; not reported to the sender as an error.
     DroppedByRelabelRules,
 }
@@ -64,6 +70,7 @@ impl Reason {
             Self::LabelNameTooLong => "label_name_too_long",
             Self::LabelValueTooLong => "label_value_too_long",
             Self::NotInIngestionWindow => "not_in_ingestion_window",
+            Self::RateLimited => "rate_limited",
             Self::DroppedByRelabelRules => "dropped_by_relabel_rules",
         }
     }
@@ -80,8 +87,47 @@ pub(crate) struct Prepared {
     pub discarded: HashMap<Reason, u64>,
     /// Profiles of which at least a part is refused, with what is wrong.
     pub refused: Vec<String>,
-    /// Samples by host, where the resource names one.
-    pub hosts: HashMap<Option<String>, u64>,
+    /// The first example of each reason.
+    pub reasons: HashMap<Reason, String>,
+    /// What came from which host, where the resource names one.
+    pub hosts: HashMap<Option<String>, Sent>,
+}
+
+/// What a host sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// Samples that are stored.
+    pub samples: u64,
+    /// Samples that its agent says it lost, by reason; `None` if it is an agent that does not say.
+    pub lost: Option<BTreeMap<String, u64>>,
+}
+
+impl Sent {
+    /// Adds what was sent besides.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.samples = self.samples.saturating_add(other.samples);
+        let Some(lost) = &other.lost else { return };
+        let known = self.lost.get_or_insert_default();
+        for (reason, count) in lost {
+            if known.len() < LOSS_REASONS_MAX || known.contains_key(reason) {
+                let sum = known.entry(reason.clone()).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+    }
+}
+
+/// The samples that an agent of ours says it lost of a process since its last report.
+fn lost(resource: &ResourceProfiles) -> Option<BTreeMap<String, u64>> {
+    let of_reason = |(name, value): (&str, &AttributeValue)| match value {
+        AttributeValue::Int(count) => {
+            let reason = name.strip_prefix(labels::LOST)?.chars().take(64).collect();
+            Some((reason, u64::try_from(*count).ok()?))
+        }
+        _ => None,
+    };
+    let lost: BTreeMap<String, u64> = resource.resource.iter().filter_map(of_reason).collect();
+    (!lost.is_empty() || resource.scope.name == "hearth").then_some(lost)
 }
 
 /// Why one series or sample is refused.
@@ -92,66 +138,129 @@ struct Refusal {
 
 /// Turns a batch into what the store appends. `now_ms` is now, in milliseconds since 1970.
 pub(crate) fn prepare(batch: &ProfileBatch, limits: &IngestLimits, now_ms: i64) -> Prepared {
-    let seen = |name: &str| limits.rules.iter().any(|rule| rule.reads(name));
-    let mut pipeline = Pipeline {
-        limits,
-        unseen: limits.dropped_labels.iter().map(String::as_str).filter(|name| !seen(name)).collect(),
-        now_ms,
-        from: &batch.dictionary,
-        remap: Remap::by_name(&batch.dictionary),
-        dictionary: Dictionary::default(),
-        series: IndexSet::new(),
-        rows: HashMap::default(),
-        prepared: Prepared::default(),
-    };
-    for resource in &batch.resources {
-        for profile in &resource.profiles {
-            pipeline.profile(resource, profile);
-        }
-    }
+    let mut pipeline = Pipeline::new(limits, now_ms);
+    pipeline.add_resources(batch);
     pipeline.finish()
 }
 
-struct Pipeline<'b> {
+/// What becomes of the profiles of one request, profile by profile.
+pub(crate) struct Pipeline<'b> {
     limits: &'b IngestLimits,
     /// Labels that are dropped and that no rule looks at.
     unseen: Vec<&'b str>,
     now_ms: i64,
-    from: &'b Dictionary,
-    remap: Remap,
     dictionary: Dictionary,
     series: IndexSet<Series>,
     rows: HashMap<(u32, StackId, i64), i64, foldhash::fast::RandomState>,
     prepared: Prepared,
 }
 
+/// The dictionary of a batch, and what of it was copied.
+struct Source<'b> {
+    from: &'b Dictionary,
+    remap: Remap,
+}
+
+impl<'b> Source<'b> {
+    fn new(batch: &'b ProfileBatch) -> Self {
+        Self { from: &batch.dictionary, remap: Remap::by_name(&batch.dictionary) }
+    }
+}
+
+/// What the samples of one profile have in common.
+struct Common<'p> {
+    base: LabelSetBuilder,
+    profile: &'p Profile,
+    /// What values are multiplied with.
+    factor: i64,
+    /// Whether this is pprof: there only texts are labels, as numbers are sizes and the like, and
+    /// negative values, which differences of profiles have, are passed over.
+    pprof: bool,
+}
+
 /// The labels of one sample, by which samples are grouped.
 type Group = Vec<(String, String)>;
 
-impl Pipeline<'_> {
+impl<'b> Pipeline<'b> {
+    /// Begins a request. `now_ms` is now, in milliseconds since 1970.
+    pub(crate) fn new(limits: &'b IngestLimits, now_ms: i64) -> Self {
+        let seen = |name: &str| limits.rules.iter().any(|rule| rule.reads(name));
+        Self {
+            limits,
+            unseen: limits.dropped_labels.iter().map(String::as_str).filter(|name| !seen(name)).collect(),
+            now_ms,
+            dictionary: Dictionary::default(),
+            series: IndexSet::new(),
+            rows: HashMap::default(),
+            prepared: Prepared::default(),
+        }
+    }
+
+    /// Adds profiles whose resources say what they are of, as OTLP's do.
+    pub(crate) fn add_resources(&mut self, batch: &ProfileBatch) {
+        let mut source = Source::new(batch);
+        for resource in &batch.resources {
+            for profile in &resource.profiles {
+                let (kind, factor) = match labels::profile_type(profile) {
+                    Ok(named) => named,
+                    Err(detail) => {
+                        let samples = profile.samples.len() as u64;
+                        self.refuse(Refusal { reason: Reason::MalformedProfile, detail }, samples, true);
+                        continue;
+                    }
+                };
+                let base = labels::base(resource, &kind, |name| self.keeps(name));
+                let accepted = self.profile(&mut source, &Common { base, profile, factor, pprof: false });
+                self.saw(Some(&resource.resource), Sent { samples: accepted, lost: None });
+            }
+            self.saw(Some(&resource.resource), Sent { samples: 0, lost: lost(resource) });
+        }
+    }
+
+    /// Adds profiles that come with the labels of their series, as Pyroscope's clients send them.
+    pub(crate) fn add_labelled(&mut self, series: &LabelSetBuilder, batch: &ProfileBatch) {
+        let mut source = Source::new(batch);
+        for profile in batch.profiles() {
+            let base = labels::labelled(series, profile);
+            let accepted = self.profile(&mut source, &Common { base, profile, factor: 1, pprof: true });
+            self.saw(None, Sent { samples: accepted, lost: None });
+        }
+    }
+
+    /// Notes samples that make no sense, which clients are not told about: as in Pyroscope, they are
+    /// passed over, but counted.
+    pub(crate) fn pass_over(&mut self, samples: usize, reason: Option<impl std::fmt::Display>) {
+        if let Some(reason) = reason {
+            let detail = reason.to_string();
+            self.refuse(Refusal { reason: Reason::MalformedProfile, detail }, samples as u64, false);
+        }
+    }
+
+    /// Notes a profile that could not be decoded.
+    pub(crate) fn refuse_profile(&mut self, detail: String) {
+        self.refuse(Refusal { reason: Reason::MalformedProfile, detail }, 1, true);
+    }
+
     /// Whether a label is worth carrying: it is stored, or a rule may look at it.
     fn keeps(&self, name: &str) -> bool {
         !self.unseen.contains(&name)
     }
 
-    fn profile(&mut self, resource: &ResourceProfiles, profile: &Profile) {
-        let samples = profile.samples.len() as u64;
-        let (kind, factor) = match labels::profile_type(profile) {
-            Ok(named) => named,
-            Err(detail) => {
-                self.refuse(Refusal { reason: Reason::MalformedProfile, detail }, samples, true);
-                return;
-            }
-        };
-        let base = labels::base(resource, &kind, |name| self.keeps(name));
+    /// Returns how many samples are accepted.
+    fn profile(&mut self, source: &mut Source<'_>, common: &Common<'_>) -> u64 {
+        if !relabel::apply(&self.limits.type_rules, &mut common.base.clone()) {
+            let samples = common.profile.samples.len() as u64;
+            *self.prepared.discarded.entry(Reason::DroppedByRelabelRules).or_default() += samples;
+            return 0;
+        }
         let mut groups: HashMap<Group, Result<u32, Reason>> = HashMap::new();
         let mut reported = false;
         let mut accepted = 0;
-        for sample in &profile.samples {
-            let group = self.group(&sample.attributes);
+        for sample in &common.profile.samples {
+            let group = self.group(&sample.attributes, common.pprof);
             let known = groups.get(&group).copied();
             let found = known.unwrap_or_else(|| {
-                let found = self.series_of(&base, &group).map_err(|refusal| {
+                let found = self.series_of(&common.base, &group).map_err(|refusal| {
                     let reason = refusal.reason;
                     self.refuse(refusal, 0, !reported);
                     reported = true;
@@ -167,26 +276,35 @@ impl Pipeline<'_> {
                     continue;
                 }
             };
-            match self.add(series, sample, profile, factor) {
+            match self.add(source, series, sample, common) {
                 Ok(()) => accepted += 1,
                 Err(refusal) => {
-                    self.refuse(refusal, 1, !reported);
-                    reported = true;
+                    let passed_over = common.pprof && sample.value < 0;
+                    self.refuse(refusal, 1, !reported && !passed_over);
+                    reported |= !passed_over;
                 }
             }
         }
         self.prepared.accepted_samples += accepted;
-        let host = HOST_ATTRIBUTES.iter().find_map(|name| resource.resource.get_str(name));
+        accepted
+    }
+
+    /// Notes which host something came from, if its resource says.
+    fn saw(&mut self, resource: Option<&Attributes>, sent: Sent) {
+        let host =
+            HOST_ATTRIBUTES.iter().find_map(|name| resource.and_then(|resource| resource.get_str(name)));
         let host: Option<String> = host.map(|name| name.chars().take(HOST_NAME_CHARS_MAX).collect());
         // What a request with very many hosts says beyond that counts for its sender.
         let hosts = &self.prepared.hosts;
         let host = host.filter(|name| hosts.len() < HOSTS_MAX || hosts.contains_key(&Some(name.clone())));
-        *self.prepared.hosts.entry(host).or_default() += accepted;
+        self.prepared.hosts.entry(host).or_default().add(&sent);
     }
 
     /// The labels that set a sample apart from others of its profile.
-    fn group(&self, attributes: &Attributes) -> Group {
-        let named = attributes.iter().filter(|(name, _)| labels::is_free(name) && self.keeps(name));
+    fn group(&self, attributes: &Attributes, pprof: bool) -> Group {
+        let named = attributes.iter().filter(|(name, value)| {
+            labels::is_free(name) && self.keeps(name) && (!pprof || value.as_str().is_some())
+        });
         named
             .filter_map(|(name, value)| Some((name.to_owned(), labels::value(value)?.into_owned())))
             .collect()
@@ -216,7 +334,14 @@ impl Pipeline<'_> {
         Ok(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
-    fn add(&mut self, series: u32, sample: &Sample, profile: &Profile, factor: i64) -> Result<(), Refusal> {
+    fn add(
+        &mut self,
+        source: &mut Source<'_>,
+        series: u32,
+        sample: &Sample,
+        common: &Common<'_>,
+    ) -> Result<(), Refusal> {
+        let Common { profile, factor, .. } = *common;
         if sample.value < 0 {
             let detail = format!("a sample has the negative value {}", sample.value);
             return Err(Refusal { reason: Reason::MalformedProfile, detail });
@@ -237,7 +362,7 @@ impl Pipeline<'_> {
             if sample.timestamps_unix_nano.is_empty() { &fallback } else { &sample.timestamps_unix_nano };
         // Checked first, so that a sample is stored as a whole or not at all.
         times.iter().try_for_each(|time| self.check_time(*time))?;
-        let stack = self.remap.stack(self.from, &mut self.dictionary, sample.stack);
+        let stack = source.remap.stack(source.from, &mut self.dictionary, sample.stack);
         let count = i64::try_from(times.len()).unwrap_or(i64::MAX);
         let (each, rest) = (sample.value / count, sample.value % count);
         for (time, index) in times.iter().zip(0..) {
@@ -273,14 +398,23 @@ impl Pipeline<'_> {
         Err(Refusal { reason: Reason::NotInIngestionWindow, detail })
     }
 
+    /// Notes a series whose labels contradict each other.
+    pub(crate) fn refuse_labels(&mut self, detail: String) {
+        self.refuse(Refusal { reason: Reason::InvalidLabels, detail }, 1, true);
+    }
+
     fn refuse(&mut self, refusal: Refusal, samples: u64, report: bool) {
         *self.prepared.discarded.entry(refusal.reason).or_default() += samples;
+        if refusal.reason != Reason::DroppedByRelabelRules {
+            self.prepared.reasons.entry(refusal.reason).or_insert_with(|| refusal.detail.clone());
+        }
         if report && refusal.reason != Reason::DroppedByRelabelRules {
             self.prepared.refused.push(format!("{}: {}", refusal.reason.name(), refusal.detail));
         }
     }
 
-    fn finish(self) -> Prepared {
+    /// What the store appends, and what became of the rest.
+    pub(crate) fn finish(self) -> Prepared {
         let mut rows: Vec<Row> = self
             .rows
             .into_iter()

@@ -1,6 +1,6 @@
 //! From profiles to series: labels, names, slots.
 
-use hearth_profile::{Function, Line, Location, ProfileType, ValueType};
+use hearth_profile::{Function, Line, Location, ProfileType, ResourceProfiles, ValueType};
 
 use super::*;
 use crate::relabel::{Action, DefaultRules, Rule, RuleConfig, with_defaults};
@@ -55,7 +55,7 @@ fn threads_and_processes_share_a_series_and_addresses_go() {
         r#"{__delta__="false", __otel__="true", host.name="h1", service.name="shop", service_name="shop"}"#
     );
     assert!(write.dictionary.locations().all(|location| location.address == 0));
-    assert_eq!((prepared.accepted_samples, prepared.hosts[&Some("h1".to_owned())]), (2, 2));
+    assert_eq!((prepared.accepted_samples, prepared.hosts[&Some("h1".to_owned())].samples), (2, 2));
 }
 
 #[test]
@@ -132,4 +132,19 @@ fn old_data_is_taken_unless_configured_otherwise() {
     let any = IngestLimits { reject_newer_than: Duration::ZERO, ..IngestLimits::default() };
     let prepared = prepare(&batch(&[(1, 2, &[NOW_NS * 2]), (1, 2, &[u64::MAX])]), &any, NOW_MS);
     assert_eq!((total(&prepared), prepared.discarded[&Reason::NotInIngestionWindow]), (20, 1));
+}
+
+#[test]
+fn rules_of_sample_types_drop_whole_profiles() {
+    let rule = Rule::new(RuleConfig {
+        source_labels: vec!["__type__".to_owned(), "service_name".to_owned()],
+        regex: "cpu;shop".to_owned(),
+        action: Action::Drop,
+        ..RuleConfig::default()
+    })
+    .unwrap();
+    let limits = IngestLimits { type_rules: vec![rule], ..IngestLimits::default() };
+    let prepared = prepare(&batch(&[(1, 2, &[]), (2, 3, &[])]), &limits, NOW_MS);
+    assert_eq!((prepared.write.rows.len(), prepared.refused.len()), (0, 0));
+    assert_eq!(prepared.discarded[&Reason::DroppedByRelabelRules], 2);
 }

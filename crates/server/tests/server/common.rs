@@ -70,7 +70,30 @@ pub(crate) async fn start(yaml: &str, flags: &[&str]) -> Running {
     Running { server, url, client: Client::builder(TokioExecutor::new()).build_http(), _dir: dir }
 }
 
+/// A server with data elsewhere.
+pub(crate) fn around(server: Server) -> Running {
+    let url = format!("http://{}", server.local_addr());
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    Running { server, url, client, _dir: tempfile::tempdir().unwrap() }
+}
+
 impl Running {
+    /// Stops and starts again with the same data.
+    pub(crate) async fn restart(self, flags: &[&str]) -> Self {
+        let Self { server, client, _dir, .. } = self;
+        server.shutdown().await.unwrap();
+        let data = _dir.path().join("data").display().to_string();
+        let args = ["--listen", "127.0.0.1:0", "--data", &data].into_iter().chain(flags.iter().copied());
+        let server = Server::start(Config::from_args(args.map(Into::into)).unwrap()).await.unwrap();
+        let url = format!("http://{}", server.local_addr());
+        Self { server, url, client, _dir }
+    }
+
+    /// Where its data is.
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self._dir.path().join("data")
+    }
+
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -78,7 +101,19 @@ impl Running {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        self.send_to(&self.url, method, path, headers, body).await
+    }
+
+    /// The same to another address of the server.
+    pub(crate) async fn send_to(
+        &self,
+        url: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = http::Request::builder().method(method).uri(format!("{url}{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -3,8 +3,14 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod grafana;
 #[cfg(test)]
 mod ingest_and_query;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod symbols;
 #[cfg(test)]
 mod ui;
