@@ -11,6 +11,10 @@
 /* A look-up's result which is no stop reason. */
 #define FOUND 0
 
+/* Tests give out no id and ask for no file. */
+#define TEST_LOOK_UP 1
+#define TEST_MADE_UP 2 /* ... and their ids and rows mean nothing to others */
+
 /* Working memory by use: a sampling interrupt may hit while the self-test runs. */
 #define SLOT_SAMPLE 0
 #define SLOT_TEST 1
@@ -114,7 +118,7 @@ struct record {
  * @size:       Its size.
  * @by_rows:    How many callers were found by rows.
  * @is_32_bit:  The process runs in compatibility mode.
- * @test:       A self-test's look-up: give out no id, ask for no file.
+ * @test:       TEST_*; 0 for samples.
  */
 struct state {
 	struct registers regs;

@@ -50,7 +50,7 @@ INLINE struct state *test_begin(void)
 
 	if (!state || !mm)
 		return NULL;
-	state->test = 1;
+	state->test = TEST_MADE_UP;
 	sample_header(state, task, bpf_ktime_get_ns());
 	walk_begin(state, task, mm);
 	return state;

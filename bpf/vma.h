@@ -412,7 +412,7 @@ INLINE bool mapping_recall(struct state *state, const struct mapping_slot *slot,
 	/* A file's rows come and go, it may be written to, and its use must be noted. */
 	if (state->record.sample.time_ns - slot->met_ns > MET_EVERY_NS)
 		return false;
-	if (slot->mapping.kind == MAPPING_FILE && !(slot->mapping.rows & ROWS_DECIDED))
+	if (slot->mapping.kind == MAPPING_FILE && !(slot->mapping.rows & ROWS_DECIDED) && !state->test)
 		return false;
 	if (slot->mm != state->mm || slot->start_ns != state->record.sample.start_ns ||
 	    slot->exec_id != state->exec_id || address < slot->mapping.start || address >= slot->mapping.end ||
@@ -507,7 +507,8 @@ __attribute__((noinline)) int mapping_find(u32 slot)
 	if (mapping_recall(state, known, address))
 		return FOUND;
 	result = mapping_walk(state, slot);
-	if (result == FOUND)
+	/* Ids and rows of tests are made up. */
+	if (result == FOUND && state->test != TEST_MADE_UP)
 		mapping_remember(state, known);
 	return result;
 }

@@ -22,6 +22,8 @@ const SAMPLE_BYTES: usize = 56;
 const SAMPLE_RAW_TAIL: u8 = 1;
 /// Registers in a raw tail, numbered as DWARF does; the instruction pointer comes behind them.
 pub(crate) const RAW_REGISTERS: usize = 33;
+/// Bytes of the largest record of the sample ring.
+pub(crate) const RECORD_BYTES: usize = SAMPLE_BYTES + (1024 + 127) * 8 + RAW_TAIL_BYTES + 16_384;
 const RAW_TAIL_BYTES: usize = RAW_REGISTERS * 8 + 32;
 const EVENT_FILE: u32 = 1;
 const EVENT_EXEC: u32 = 2;

@@ -7,7 +7,7 @@ use aya::maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{PerfEvent, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
-use crate::abi::{Counter, LostKey, ProcessVerdict, TestResult, Verdict, process_verdict};
+use crate::abi::{Counter, LostKey, ProcessVerdict, Verdict, process_verdict};
 use crate::error::StartError;
 use crate::fallback::ProcessMap;
 use crate::kernel::{self, Capabilities, Capability, Version};
@@ -88,7 +88,7 @@ pub(crate) fn load(settings: &Settings, overrides: &Overrides) -> Result<Loaded,
     let mut loaded = load_level(settings, overrides, forced.is_some())?;
     loaded.degraded = match forced {
         Some(reason) => Some(reason),
-        None => selftest::run(&mut loaded.bpf).err(),
+        None => selftest::run(&mut loaded).err(),
     };
     if let Some(reason) = &loaded.degraded
         && !overrides.force_fallback
@@ -303,22 +303,28 @@ pub(crate) fn counter(counters: &PerCpuArray<MapData, u64>, counter: Counter) ->
     counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
 }
 
-/// Looks up an address of this process by the kernel side; none if that cannot be run.
-pub(crate) fn test_lookup(bpf: &mut Ebpf, address: u64) -> Result<TestResult, String> {
+/// Runs a test program on the calling thread, and reads what it left in a map.
+pub(crate) fn run_test<T: aya::Pod>(
+    bpf: &mut Ebpf,
+    name: &str,
+    arguments: &[u64],
+    answer: &str,
+) -> Result<T, String> {
     use aya::programs::{RawTracePointRunOptions, TestRun as _};
     let program: &mut RawTracePoint = bpf
-        .program_mut("test_lookup")
-        .ok_or_else(|| "no test program".to_owned())?
+        .program_mut(name)
+        .ok_or_else(|| format!("no program {name}"))?
         .try_into()
         .map_err(|error: ProgramError| error.to_string())?;
     let mut options = RawTracePointRunOptions::new();
-    options.args[0] = address;
-    let result =
-        program.test_run(options).map_err(|error| format!("cannot run the test program: {error}"))?;
-    if result.return_value != 0 {
-        return Err(format!("the test program answered {}", result.return_value));
+    for (to, from) in options.args.iter_mut().zip(arguments) {
+        *to = *from;
     }
-    let map = bpf.map("test_results").ok_or_else(|| "no map of results".to_owned())?;
-    let results: Array<_, TestResult> = Array::try_from(map).map_err(|error| error.to_string())?;
-    results.get(&0, 0).map_err(|error| error.to_string())
+    let result = program.test_run(options).map_err(|error| format!("cannot run {name}: {error}"))?;
+    if result.return_value != 0 {
+        return Err(format!("{name} answered {}", result.return_value));
+    }
+    let map = bpf.map(answer).ok_or_else(|| format!("no map {answer}"))?;
+    let answers: Array<_, T> = Array::try_from(map).map_err(|error| error.to_string())?;
+    answers.get(&0, 0).map_err(|error| error.to_string())
 }

@@ -5,7 +5,7 @@
 //! would, and reads the record. `bpf/stacks.c` says which stacks there are.
 //!
 //! Needs root and a C compiler; says `skipped` without.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests; what is skipped is said")]
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -40,6 +40,9 @@ const CHUNK_PAGES: u32 = 256;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 const ROWS_READY: u64 = 1;
 const ROWS_NONE: u64 = 2;
+/// Flags of a mapping that is told.
+const EXECUTABLE: u64 = 1 << 32;
+const ANONYMOUS: u64 = 2 << 32;
 
 type Page = [u8; PAGE_BYTES];
 type FileKey = [u64; 4];
@@ -84,6 +87,7 @@ struct Stacks {
     results: Array<MapData, [u64; 9]>,
     records: Array<MapData, Record>,
     files: BpfHashMap<MapData, FileKey, [u64; 5]>,
+    mappings: BpfHashMap<MapData, u32, [u64; 3]>,
     pages: Pages,
     codes: HashMap<u32, Code>,
 }
@@ -108,8 +112,12 @@ impl Drop for Stacks {
     }
 }
 
-/// Compiles the program; none if there is no such compiler.
+/// Compiles the program, or finds it in `$HEARTH_PROGRAMS` (guests have no compiler; `e2e/vm/programs/build.sh`
+/// builds it for them); none if there is no such compiler.
 fn compile(name: &str, compiler: &str, flags: &[&str]) -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os("HEARTH_PROGRAMS") {
+        return Some(Path::new(&folder).join(format!("stacks-{name}")));
+    }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bpf/stacks.c");
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stacks-{name}"));
     let status = Command::new(compiler)
@@ -141,11 +149,19 @@ fn inherited(program: &mut RawTracePoint) -> OwnedFd {
 impl Stacks {
     /// Starts the program; none, having said why, where BPF programs cannot be loaded.
     fn start(binary: &Path, object: &[u8]) -> Option<Self> {
+        Self::start_with(binary, object, false)
+    }
+
+    /// As [`start`](Self::start); if `told`, mappings are looked up in tables.
+    fn start_with(binary: &Path, object: &[u8], told: bool) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("skipped: needs root to load BPF programs");
             return None;
         }
-        let mut bpf = EbpfLoader::new().load(object).unwrap();
+        let mut bpf = EbpfLoader::new()
+            .override_global("numbered_mappings", &u32::from(told), true)
+            .load(object)
+            .unwrap();
         let lookup = inherited(bpf.program_mut("test_lookup").unwrap().try_into().unwrap());
         let walk = inherited(bpf.program_mut("test_walk").unwrap().try_into().unwrap());
         let mut child = Command::new(binary)
@@ -161,6 +177,7 @@ impl Stacks {
             results: Array::try_from(bpf.take_map("test_results").unwrap()).unwrap(),
             records: Array::try_from(bpf.take_map("test_records").unwrap()).unwrap(),
             files: BpfHashMap::try_from(bpf.take_map("files").unwrap()).unwrap(),
+            mappings: BpfHashMap::try_from(bpf.take_map("process_mappings").unwrap()).unwrap(),
             pages: Pages {
                 outer: ArrayOfMaps::try_from(bpf.take_map("unwind_chunks").unwrap()).unwrap(),
                 chunks: Vec::new(),
@@ -196,32 +213,84 @@ impl Stacks {
             .collect()
     }
 
-    /// Gives the kernel side the rows of each file of the program.
+    /// Gives the kernel side the rows of each file of the program, under the key that a look-up finds.
     fn prepare(&mut self) {
         for (start, end, _, path) in self.mappings() {
             assert_eq!(self.command(&format!("lookup {start:x}")), "ok");
             let found = self.results.get(&0, 0).unwrap();
             assert_eq!((found[0], found[1]), (start, end), "{path}");
-            let key: FileKey = found[3..7].try_into().unwrap();
-            let bytes = if path == "[vdso]" {
-                let mut image = vec![0; usize::try_from(end - start).unwrap()];
-                let memory = File::open(format!("/proc/{}/mem", self.child.id())).unwrap();
-                memory.read_exact_at(&mut image, start).unwrap();
-                image
-            } else {
-                fs::read(&path).unwrap()
-            };
-            let id = u32::try_from(self.codes.len()).unwrap() + 1;
-            let entry = match self.place(&bytes, id) {
-                Some(root) => [u64::from(id) | 1 << 32, 0, root.into(), ROWS_READY | u64::from(id) << 32, 0],
-                None => [u64::from(id) | 1 << 32, 0, 0, ROWS_NONE, 0],
-            };
-            self.files.insert(key, entry, 0).unwrap();
-            let name = path.rsplit('/').next().unwrap().to_owned();
-            let object = ObjectFile::parse(bytes.as_slice()).unwrap();
-            let symbols = SymbolTable::from_elf(bytes.as_slice()).unwrap();
-            self.codes.insert(id, Code { name, object, symbols });
+            self.add_file(start, end, &path, found[3..7].try_into().unwrap());
         }
+    }
+
+    /// Tells the kernel side the mappings of the program, and the rows of each file under its number.
+    ///
+    /// `fillers` mappings lie below, so that the table has as many levels as that takes.
+    fn tell(&mut self, fillers: u64) {
+        let mut entries: Vec<[u64; 4]> =
+            (0..fillers).map(|at| [at * 0x1000, at * 0x1000 + 0x800, 0, ANONYMOUS]).collect();
+        for (start, end, offset, path) in self.mappings() {
+            let id = u64::try_from(self.codes.len()).unwrap() + 1;
+            self.add_file(start, end, &path, [id, 0, 0xffff_fffe << 32, 0]);
+            let offset = if path == "[vdso]" { 0 } else { offset };
+            entries.push([start, end, offset, id | EXECUTABLE]);
+        }
+        let (root, levels) = self.place_mappings(&entries);
+        let pid = self.child.id();
+        let start_ns = self.mappings.get(&pid, 0).unwrap()[0];
+        self.mappings.insert(pid, [start_ns, 0, u64::from(root) | levels << 32], 0).unwrap();
+    }
+
+    /// Places the table of mappings; returns its root page and how many levels it has above the leaves.
+    fn place_mappings(&mut self, entries: &[[u64; 4]]) -> (u32, u64) {
+        let mut below: Vec<(u64, u32)> = Vec::new();
+        for leaf in entries.chunks(128) {
+            let id = self.pages.take(1)[0];
+            let mut page = [0xff; PAGE_BYTES];
+            for (to, word) in page.as_chunks_mut::<8>().0.iter_mut().zip(leaf.as_flattened()) {
+                *to = word.to_ne_bytes();
+            }
+            self.pages.put(id, &page);
+            below.push((leaf[0][0], id));
+        }
+        let mut levels = 0;
+        while below.len() > 1 {
+            levels += 1;
+            let mut nodes = Vec::new();
+            for node in below.chunks(256) {
+                let id = self.pages.take(1)[0];
+                let mut page = [0xff; PAGE_BYTES];
+                for (at, (start, child)) in node.iter().enumerate() {
+                    page[at * 8..at * 8 + 8].copy_from_slice(&start.to_ne_bytes());
+                    page[2048 + at * 4..2052 + at * 4].copy_from_slice(&child.to_ne_bytes());
+                }
+                self.pages.put(id, &page);
+                nodes.push((node[0].0, id));
+            }
+            below = nodes;
+        }
+        (below[0].1, levels)
+    }
+
+    fn add_file(&mut self, start: u64, end: u64, path: &str, key: FileKey) {
+        let bytes = if path == "[vdso]" {
+            let mut image = vec![0; usize::try_from(end - start).unwrap()];
+            let memory = File::open(format!("/proc/{}/mem", self.child.id())).unwrap();
+            memory.read_exact_at(&mut image, start).unwrap();
+            image
+        } else {
+            fs::read(path).unwrap()
+        };
+        let id = u32::try_from(self.codes.len()).unwrap() + 1;
+        let entry = match self.place(&bytes, id) {
+            Some(root) => [u64::from(id) | 1 << 32, 0, root.into(), ROWS_READY | u64::from(id) << 32, 0],
+            None => [u64::from(id) | 1 << 32, 0, 0, ROWS_NONE, 0],
+        };
+        self.files.insert(key, entry, 0).unwrap();
+        let name = path.rsplit('/').next().unwrap().to_owned();
+        let object = ObjectFile::parse(bytes.as_slice()).unwrap();
+        let symbols = SymbolTable::from_elf(bytes.as_slice()).unwrap();
+        self.codes.insert(id, Code { name, object, symbols });
     }
 
     /// Builds and places a file's table; returns its root page.
@@ -406,4 +475,28 @@ fn a_file_without_rows_sends_registers_and_stack() {
     assert!((256..=16384).contains(&bytes), "{bytes} bytes of stack");
     stacks.prepare();
     assert_eq!(stacks.walk("walk chain").stack_bytes, None);
+}
+
+/// Where mappings are told, walks are the same; what is not told yet sends registers and stack.
+#[test]
+fn told_mappings_lead_to_the_same_chains() {
+    let Some(binary) = compile("told", "gcc", &[]) else { return };
+    for (level, object) in OBJECTS {
+        // One leaf, one level of nodes, and two.
+        for fillers in [0, 1_000, 40_000] {
+            let Some(mut stacks) = Stacks::start_with(&binary, object, true) else { return };
+            let walk = stacks.walk("walk chain");
+            assert_eq!((walk.depth, walk.stop), (1, StopReason::UnknownFile), "not told yet");
+            assert!(walk.stack_bytes.is_some());
+            stacks.tell(fillers);
+            for (case, frames) in CASES {
+                let walk = stacks.walk(&format!("walk {case}"));
+                assert_chain(
+                    &walk,
+                    &format!("{case}, {fillers} other mappings, programs for {level}"),
+                    frames,
+                );
+            }
+        }
+    }
 }
