@@ -1,10 +1,11 @@
 //! The `hearth` binary: one command for each thing a person wants of a profiler.
 //!
-//! `up`, `record` and `doctor` live here; `agent` and `server` speak their originals' own command lines
+//! `up`, `record`, `symbols` and `doctor` live here; `agent` and `server` speak their originals' own command lines
 //! and are handed everything that follows them.
 
 mod doctor;
 mod record;
+mod symbols;
 mod up;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ Examples:
   sudo hearth record -p 1234 --duration 10s        profile a running process, print the top functions
   hearth agent --config agent.yaml --feature-gates=service.profilesSupport
   hearth server -config.file=/etc/pyroscope.yaml   receive, store, query, draw
+  hearth symbols upload target/release/app         names for what was profiled without them
   hearth doctor                                    what this kernel and these privileges allow";
 
 /// Continuous profiler: what burns the CPU, in every process, right now and last Tuesday.
@@ -41,6 +43,8 @@ enum Command {
     Server(PassedOn),
     /// Profile a command, a process or the whole host now
     Record(record::RecordArgs),
+    /// Bring debug information to a server, see what it has
+    Symbols(symbols::SymbolsArgs),
     /// What this kernel and these privileges allow, what is degraded and how to fix it
     Doctor(doctor::DoctorArgs),
 }
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         }
         Command::Server(passed) => hearth_server::cli::main(passed.arguments),
         Command::Record(arguments) => record::run(arguments),
+        Command::Symbols(arguments) => symbols::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
     }
 }
