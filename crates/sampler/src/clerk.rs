@@ -10,11 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::processes::lock;
+use crate::sys;
 
 /// How long a question may take.
 const BLOCKED_AFTER: Duration = Duration::from_secs(2);
-/// Threads left behind, at most; then questions wait until one comes back.
-const LEFT_MAX: usize = 4;
+/// Threads left behind, at most; then questions have no answer until one comes back.
+const LEFT_MAX: usize = 8;
 /// Questions that wait; further ones have no answer.
 const QUESTIONS_MAX: usize = 16_384;
 
@@ -119,6 +120,8 @@ pub(crate) fn start<A: Answers>(answers: &Arc<A>) -> std::io::Result<JoinHandle<
         state.threads
     };
     std::thread::Builder::new().name(answers.clerk().name.into()).spawn(move || {
+        // Processes do not wait to be asked.
+        sys::lower_priority(-sys::HURRY);
         while let Some(question) = shared.clerk().next(number) {
             let answer = shared.answer(&question);
             if !shared.clerk().done(number) {
@@ -135,6 +138,10 @@ pub(crate) fn watch<A: Answers>(answers: &Arc<A>) {
     let blocked = {
         let mut state = lock(&clerk.state);
         if state.left >= LEFT_MAX {
+            // Nobody is there to answer.
+            let unanswered = std::mem::take(&mut state.questions);
+            drop(state);
+            unanswered.iter().for_each(|question| answers.store(question, None));
             return;
         }
         let is_blocked =

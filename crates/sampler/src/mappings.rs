@@ -13,7 +13,7 @@
 //! Only executable mappings are kept: nothing else can be on a stack. A process can make reading its
 //! mappings slow, but not others': one that blocks is left behind like a file that blocks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -69,6 +69,11 @@ pub(crate) struct Mappings {
 }
 
 impl Mappings {
+    /// Whether nothing is known: the process was gone before it could be asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The mapping that covers `address`.
     pub(crate) fn find(&self, address: u64) -> Option<&Mapping> {
         let after = self.entries.partition_point(|entry| entry.start <= address);
@@ -82,6 +87,8 @@ struct Known {
     entries: usize,
     /// Questions without an answer.
     asked: HashMap<u32, Instant>,
+    /// Processes that block whoever asks, never asked again.
+    blocked: HashSet<u32>,
 }
 
 /// Reads and keeps mappings.
@@ -172,8 +179,8 @@ impl Mapper {
     pub(crate) fn ask(&self, process: u32, key: ProcessKey) -> bool {
         let mut known = lock(&self.known);
         let fresh = known.processes.get(&process).is_some_and(|known| known.read.elapsed() < REFRESH_AFTER);
-        if fresh || known.asked.contains_key(&process) {
-            return false;
+        if fresh || known.asked.contains_key(&process) || known.blocked.contains(&process) {
+            return known.blocked.contains(&process);
         }
         known.asked.insert(process, Instant::now());
         drop(known);
@@ -183,10 +190,16 @@ impl Mapper {
         true
     }
 
+    /// Whether an answer about a process is still to come.
+    pub(crate) fn is_asked(&self, process: u32) -> bool {
+        lock(&self.known).asked.contains_key(&process)
+    }
+
     /// Forgets processes that have ended.
     pub(crate) fn forget(&self, processes: &[u32]) {
         let mut known = lock(&self.known);
         for process in processes {
+            known.blocked.remove(process);
             if let Some(gone) = known.processes.remove(process) {
                 known.entries = known.entries.saturating_sub(gone.entries.len());
             }
@@ -285,6 +298,7 @@ impl Answers for Mapper {
     }
 
     fn store(&self, (process, key): &Self::Question, answer: Option<Self::Answer>) {
+        let is_blocked = answer.is_none();
         let (read, entries) = answer.unwrap_or((Instant::now(), None));
         if let (Some(tables), Some(entries)) = (&self.tables, &entries)
             && !tables.tell(*key, entries)
@@ -294,6 +308,9 @@ impl Answers for Mapper {
         let entries = entries.unwrap_or_default();
         let mut known = lock(&self.known);
         known.asked.remove(process);
+        if is_blocked {
+            known.blocked.insert(*process);
+        }
         if known.entries + entries.len() > ENTRIES_ALL_MAX {
             known.processes.clear();
             known.entries = 0;

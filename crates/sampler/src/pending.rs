@@ -11,6 +11,7 @@ use hearth_unwind::{FP_UNKNOWN, Memory, Outcome, Registers, StopReason, apply, w
 
 use crate::abi::{Frame, ProcessKey, RawTail};
 use crate::budget::{Drops, Reason};
+use crate::files::Lanes;
 use crate::mappings::{Mapper, Mapping};
 use crate::tables::{Readiness, Tables};
 
@@ -135,7 +136,14 @@ impl Stack {
     }
 
     /// Walks on as far as files are ready.
-    fn walk(&mut self, tables: &Tables, find: impl Fn(u64) -> Option<Option<Mapping>>) -> Walked {
+    ///
+    /// `unmapped` is said of an address in no mapping; `find` gives none while mappings are asked for.
+    fn walk(
+        &mut self,
+        tables: &Tables,
+        unmapped: StopReason,
+        find: impl Fn(u64) -> Option<Option<Mapping>>,
+    ) -> Walked {
         loop {
             let rule = match self.user.last().copied() {
                 Some(Frame::File { id, offset }) => match tables.readiness(id) {
@@ -145,7 +153,7 @@ impl Stack {
                 },
                 Some(Frame::Raw(_)) | None => match find(self.address()) {
                     None => return Walked::Waits(Blocked::Mappings),
-                    Some(None) => return Walked::Ends(self.end(StopReason::NoMapping)),
+                    Some(None) => return Walked::Ends(self.end(unmapped)),
                     Some(Some(mapping)) => {
                         let frame = mapping.frame(self.address());
                         self.user.pop();
@@ -171,7 +179,7 @@ impl Stack {
             }
             match find(self.address()) {
                 Some(Some(mapping)) => self.user.push(mapping.frame(self.address())),
-                Some(None) => return Walked::Ends(self.end(StopReason::NoMapping)),
+                Some(None) => return Walked::Ends(self.end(unmapped)),
                 None => self.user.push(Frame::Raw(self.address())),
             }
         }
@@ -217,9 +225,12 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Whether no stack waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.stacks.is_empty()
+    /// Whether a stack waits for something that is about to come.
+    pub(crate) fn has_hope(&self, lanes: &Lanes, mapper: &Mapper) -> bool {
+        self.stacks.iter().any(|stack| match stack.blocked_on {
+            Blocked::File(id) => lanes.is_coming(id),
+            Blocked::Mappings => mapper.is_asked(stack.owner.process),
+        })
     }
 
     /// Incarnations that have a waiting stack.
@@ -306,7 +317,10 @@ impl Pending {
                 // What is gone cannot be asked any more: then no mapping covers it, as far as we know.
                 known.as_ref().map(|_| None)
             };
-            match stack.walk(tables, find) {
+            // Of a process that was gone too early, any address is in no mapping.
+            let is_gone = known.as_ref().is_some_and(|known| known.is_empty());
+            let unmapped = if is_gone { StopReason::UnknownFile } else { StopReason::NoMapping };
+            match stack.walk(tables, unmapped, find) {
                 Walked::Ends(reason) => {
                     stack.cut();
                     done(stack, reason);

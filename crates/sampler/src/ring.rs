@@ -33,7 +33,7 @@ const POLL: Duration = Duration::from_millis(100);
 const POLL_CLOSING: Duration = Duration::from_millis(10);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a window is kept open for files that are being prepared.
-const CLOSE_WITHIN: Duration = Duration::from_millis(800);
+const CLOSE_WITHIN: Duration = Duration::from_secs(4);
 /// Slots for stop reasons; the last one counts numbers we do not know.
 pub(crate) const STOPS: usize = 32;
 
@@ -207,7 +207,8 @@ impl Accumulator {
         closing.pending.advance(tables, mapper, |stack, reason| {
             finish(aggregate, counters, &stack, reason.number());
         });
-        if closing.pending.is_empty() || Instant::now() >= closing.until {
+        let Helpers { lanes, .. } = &self.helpers;
+        if !closing.pending.has_hope(lanes, mapper) || Instant::now() >= closing.until {
             self.close();
         }
     }
@@ -281,6 +282,7 @@ impl Ring {
     /// Runs until told to stop.
     pub(crate) fn run(mut self) {
         let mut checked = Instant::now();
+        sys::lower_priority(-sys::HURRY);
         loop {
             let descriptors = [self.wake.as_fd(), self.events.as_fd(), self.samples.as_fd()];
             let poll = if self.accumulator.closing.is_some() { POLL_CLOSING } else { POLL };

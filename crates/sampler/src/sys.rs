@@ -162,7 +162,10 @@ pub(crate) fn raise_memlock() -> io::Result<()> {
     setrlimit(Resource::Memlock, unlimited).map_err(io::Error::from)
 }
 
-/// Lowers the priority of the calling thread.
+/// By how much threads go before others whose work is small but must not come too late: processes end.
+pub(crate) const HURRY: i32 = 5;
+
+/// Lowers the priority of the calling thread, or raises it if negative and permitted.
 pub(crate) fn lower_priority(by: i32) {
     // Failure costs nothing but politeness.
     rustix::process::nice(by).ok();

@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! jobs ─▶ quick lane: open; then prepare what is small, most wanted first
-//!                        └─▶ slow lane, at low priority: prepare what is large
+//!                        └─▶ slow lane: prepare what is large
 //! ```
 //!
 //! A file may be made to block whoever opens or reads it (FUSE, a dead network file system). Each lane
 //! has one thread; one that has been blocked for seconds is given up, another takes its place, and
-//! further files of that device are refused for a while. At most [`BLOCKED_MAX`] threads are left
-//! behind like that; then the lane rests until one comes back. Preparing is charged to a budget of CPU time.
+//! further files of that device are refused as long as it blocks. When [`BLOCKED_MAX`] threads are left
+//! behind like that, only devices that have answered before are read. Preparing is charged to a budget of
+//! CPU time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -25,16 +26,14 @@ use crate::sys;
 
 /// How long a thread may make no progress in a file before it is given up.
 const BLOCKED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 3 });
-/// Threads that may be left behind in files that block.
-const BLOCKED_MAX: usize = 4;
-/// How long files of a device that blocked twice are refused.
-const DEVICE_REST: Duration = Duration::from_secs(60);
+/// Threads left behind in files that block, from which on only trusted devices are read.
+const BLOCKED_MAX: usize = 8;
+/// Threads left behind from which on nothing is read until one comes back.
+const LEFT_MAX: usize = 32;
 /// Files that wait for the slow lane; they hold a descriptor each.
 const WAITING_MAX: usize = 512;
 /// Files that wait to be opened; more are asked for again later.
 const TO_OPEN_MAX: usize = 4096;
-/// Priority of the slow lane: a third of what others get. How much it works at all is up to the budget.
-const SLOW_NICE: i32 = 5;
 /// Sections up to this size are prepared in the quick lane: some five milliseconds.
 const QUICK_BYTES_MAX: u64 = 1 << 20;
 
@@ -74,6 +73,12 @@ struct Queue {
     slow: Vec<Work>,
     /// How often each waiting file was asked for.
     wanted: HashMap<u32, u64>,
+    /// Devices on which a thread is blocked now.
+    blocked: HashSet<u64>,
+    /// Devices that have answered.
+    trusted: HashSet<u64>,
+    /// Only trusted devices are read.
+    wary: bool,
     stopped: bool,
 }
 
@@ -90,14 +95,14 @@ struct Worker {
 struct WorkerState {
     thread: Option<rustix::thread::Pid>,
     doing: Option<Doing>,
-    given_up: bool,
+    /// The device on which it was given up.
+    given_up: Option<u64>,
 }
 
 /// What a thread is at.
 #[derive(Debug)]
 struct Doing {
-    job: Option<Job>,
-    file: String,
+    task: Task,
     device: u64,
     since: Instant,
     progress: u64,
@@ -107,8 +112,6 @@ struct Doing {
 struct Workers {
     all: Vec<Arc<Worker>>,
     threads: Vec<JoinHandle<()>>,
-    /// How often each device blocked, and when last.
-    devices: HashMap<u64, (u32, Instant)>,
 }
 
 /// The lanes.
@@ -175,11 +178,23 @@ impl Lanes {
             self.drops.count(Reason::FilesWaiting);
             return;
         }
+        let device = device_of(&job.key);
+        if queue.blocked.contains(&device) || (queue.wary && !queue.trusted.contains(&device)) {
+            drop(queue);
+            self.drops.count(Reason::FileBlocks);
+            self.answer(&job, Err("its device blocks".into()));
+            return;
+        }
         if self.table.expect(&job) {
             queue.wanted.insert(job.id, 1);
             queue.to_open.push_back(job);
             self.to_do.notify_all();
         }
+    }
+
+    /// Whether a file is being opened or prepared, or waits for that.
+    pub(crate) fn is_coming(&self, id: u32) -> bool {
+        lock(&self.queue).wanted.contains_key(&id)
     }
 
     /// Queues a file that is open to be prepared again.
@@ -203,6 +218,8 @@ impl Lanes {
         if lane.len() >= WAITING_MAX {
             queue.wanted.remove(&work.id);
             self.drops.count(Reason::FilesWaiting);
+            // Samples must not carry stack bytes for good.
+            self.prepare.opened(&work, false);
             return;
         }
         lane.push(work);
@@ -220,15 +237,16 @@ impl Lanes {
     fn work(self: Arc<Self>, worker: &Worker) {
         content::watch_progress(Arc::clone(&worker.progress));
         lock(&worker.state).thread = Some(rustix::thread::gettid());
-        if worker.lane == Lane::Slow {
-            sys::lower_priority(SLOW_NICE);
+        if worker.lane == Lane::Quick {
+            // Processes do not wait to be asked for their files. What it may use is up to the budget.
+            sys::lower_priority(-sys::HURRY);
         }
         while let Some(task) = self.next(worker.lane) {
             let id = match &task {
                 Task::Open(job) => job.id,
                 Task::Prepare(work) => work.id,
             };
-            begin(worker, &task);
+            begin(worker, task.clone());
             let result = match task {
                 Task::Open(job) => Some((open::open(&job), job)),
                 Task::Prepare(work) => {
@@ -271,15 +289,21 @@ impl Lanes {
         }
     }
 
+    /// A file was opened, or cannot be.
     fn opened(&self, job: &Job, opened: Result<FileFacts, String>) {
+        lock(&self.queue).trusted.insert(device_of(&job.key));
+        self.answer(job, opened);
+    }
+
+    fn answer(&self, job: &Job, opened: Result<FileFacts, String>) {
         let (is_final, forgotten) = self.table.store(job, opened.map(Arc::new));
         for (id, key) in &forgotten {
             self.prepare.forget(*id, key);
         }
-        let Some(facts) = self.table.get(job.id).filter(|_| is_final) else {
-            lock(&self.queue).wanted.remove(&job.id);
-            return;
-        };
+        let mut queue = lock(&self.queue);
+        queue.wanted.remove(&job.id);
+        drop(queue);
+        let Some(facts) = self.table.get(job.id).filter(|_| is_final) else { return };
         let bytes = self.prepare.bytes(&facts);
         let work = Work { id: job.id, key: job.key, facts, met_ns: job.met_ns, bytes };
         self.prepare.opened(&work, bytes > 0);
@@ -292,69 +316,71 @@ impl Lanes {
         let all = lock(&self.workers).all.clone();
         for worker in all {
             let Some(blocked) = blocked(&worker) else { continue };
+            let name = match &blocked.task {
+                Task::Open(job) => &job.name,
+                Task::Prepare(work) => &work.facts.path,
+            };
             tracing::warn!(
-                file = blocked.file,
+                file = name,
                 "a sampled file blocks whoever reads it (FUSE, a dead network file system?): leaving it out"
             );
             self.drops.count(Reason::FileBlocks);
-            let mut workers = lock(&self.workers);
-            let strikes = workers.devices.entry(blocked.device).or_insert((0, Instant::now()));
-            *strikes = (strikes.0 + 1, Instant::now());
-            drop(workers);
-            if let Some(job) = blocked.job {
-                self.table.store(&job, Err("opening it blocks".into()));
-                lock(&self.queue).wanted.remove(&job.id);
+            match blocked.task {
+                Task::Open(job) => self.answer(&job, Err("opening it blocks".into())),
+                Task::Prepare(work) => {
+                    self.prepare.opened(&work, false);
+                    lock(&self.queue).wanted.remove(&work.id);
+                }
             }
         }
         let mut workers = lock(&self.workers);
-        let left = workers.all.iter().filter(|worker| lock(&worker.state).given_up).count();
         workers.all.retain(|worker| Arc::strong_count(worker) > 1);
-        let missing: Vec<Lane> = [Lane::Quick, Lane::Slow]
-            .into_iter()
-            .filter(|lane| {
-                !workers.all.iter().any(|worker| worker.lane == *lane && !lock(&worker.state).given_up)
-            })
-            .collect();
+        workers.threads.retain(|thread| !thread.is_finished());
+        let stuck: Vec<u64> = workers.all.iter().filter_map(|worker| lock(&worker.state).given_up).collect();
+        let is_there = |lane: Lane| {
+            workers.all.iter().any(|worker| worker.lane == lane && lock(&worker.state).given_up.is_none())
+        };
+        let missing: Vec<Lane> =
+            [Lane::Quick, Lane::Slow].into_iter().filter(|lane| !is_there(*lane)).collect();
         drop(workers);
         for lane in missing {
-            if left <= BLOCKED_MAX
+            if stuck.len() < LEFT_MAX
                 && let Err(error) = self.add_worker(lane)
             {
                 tracing::warn!(%error, "cannot start a thread that reads files");
             }
         }
-        self.refuse_blocked_devices();
+        self.refuse(&stuck);
     }
 
-    /// Answers jobs for files on devices that blocked before.
-    fn refuse_blocked_devices(&self) {
-        let mut workers = lock(&self.workers);
-        workers.devices.retain(|_, (_, when)| when.elapsed() < DEVICE_REST);
-        let blocked: Vec<u64> = workers
-            .devices
-            .iter()
-            .filter(|(_, (strikes, _))| *strikes >= 2)
-            .map(|(device, _)| *device)
-            .collect();
-        drop(workers);
-        if blocked.is_empty() {
+    /// Refuses files on devices on which threads are stuck.
+    fn refuse(&self, stuck: &[u64]) {
+        let mut queue = lock(&self.queue);
+        queue.wary = stuck.len() >= BLOCKED_MAX;
+        queue.blocked = stuck.iter().copied().collect();
+        if queue.blocked.is_empty() {
             return;
         }
-        let mut queue = lock(&self.queue);
+        for device in stuck {
+            queue.trusted.remove(device);
+        }
+        let Queue { to_open, blocked, wanted, .. } = &mut *queue;
         let (refused, kept): (Vec<Job>, Vec<Job>) =
-            queue.to_open.drain(..).partition(|job| blocked.contains(&device_of(&job.key)));
-        queue.to_open = kept.into();
+            to_open.drain(..).partition(|job| blocked.contains(&device_of(&job.key)));
+        *to_open = kept.into();
         for job in &refused {
-            queue.wanted.remove(&job.id);
+            wanted.remove(&job.id);
         }
         drop(queue);
         for job in refused {
             self.drops.count(Reason::FileBlocks);
-            self.table.store(&job, Err("its device blocks".into()));
+            self.answer(&job, Err("its device blocks".into()));
         }
     }
 }
 
+/// Something to do.
+#[derive(Clone, Debug)]
 enum Task {
     Open(Job),
     Prepare(Work),
@@ -370,21 +396,20 @@ fn best(works: &[Work], wanted: &HashMap<u32, u64>) -> Option<usize> {
     (0..works.len()).min_by_key(|at| works.get(*at).map(cost))
 }
 
-fn begin(worker: &Worker, task: &Task) {
-    let (job, file, key) = match task {
-        Task::Open(job) => (Some(job.clone()), job.name.clone(), &job.key),
-        Task::Prepare(work) => (None, work.facts.path.clone(), &work.key),
+fn begin(worker: &Worker, task: Task) {
+    let device = match &task {
+        Task::Open(job) => device_of(&job.key),
+        Task::Prepare(work) => device_of(&work.key),
     };
     let progress = worker.progress.load(Ordering::Relaxed);
-    let doing = Doing { job, file, device: device_of(key), since: Instant::now(), progress };
-    lock(&worker.state).doing = Some(doing);
+    lock(&worker.state).doing = Some(Doing { task, device, since: Instant::now(), progress });
 }
 
 /// Returns whether the thread is still wanted.
 fn end(worker: &Worker) -> bool {
     let mut state = lock(&worker.state);
     state.doing = None;
-    !state.given_up
+    state.given_up.is_none()
 }
 
 /// Gives a thread up if it is blocked; says at what it was.
@@ -400,7 +425,7 @@ fn blocked(worker: &Worker) -> Option<Doing> {
     if doing.since.elapsed() < BLOCKED_AFTER || is_runnable(thread) {
         return None;
     }
-    state.given_up = true;
+    state.given_up = Some(doing.device);
     state.doing.take()
 }
 
@@ -432,9 +457,9 @@ mod tests {
 
     fn job(id: u32) -> Job {
         let pid = std::process::id();
-        let key = [1, 0, u64::from(u32::MAX) << 32, 0];
+        let key = [1, 0, u64::from(id) << 32, 0];
         let name = "x".to_owned();
-        // The vDSO is what can always be opened.
+        // The vDSO is what can always be opened; each on a device of its own.
         Job { id, pid, vma_start: 0, vma_end: 0, size: None, key, vdso: true, name, met_ns: 0 }
     }
 
