@@ -94,20 +94,19 @@ __attribute__((noinline)) int rows_step(u32 slot)
 		return RULE_NONE;
 	root = state->mapping.root;
 	generation = state->mapping.generation;
-	known = &cache->slots[((u32)offset * 0x9e3779b1u ^ root) >> 16 & (RULE_SLOTS - 1)];
-	if (known->root == root && known->generation == generation && known->offset == (u32)offset) {
+	known = &cache->slots[((u32)offset + generation) * 0x9e3779b1u >> 16 & (RULE_SLOTS - 1)];
+	if (generation && known->generation == generation && known->offset == (u32)offset) {
 		rule = known->rule;
 	} else {
 		result = rows_find(root, generation, offset, &rule);
 		if (result != WALK_ON)
 			return result;
-		known->root = 0;
+		known->generation = 0;
 		KEEP_ORDER();
-		known->generation = generation;
 		known->offset = offset;
 		known->rule = rule;
 		KEEP_ORDER();
-		known->root = root;
+		known->generation = generation;
 	}
 	return rule_apply(&rule, &state->regs);
 }

@@ -55,10 +55,9 @@ struct mapping {
 
 /**
  * struct rule_slot - A rule that was looked up. It never changes: a table that is replaced gets another
- * stamp. All zeros are no rule, since no table has root 0.
+ * stamp (@generation), which no other has had and is not 0.
  */
 struct rule_slot {
-	u32 root;
 	u32 generation;
 	u32 offset;
 	struct rule rule;

@@ -21,6 +21,8 @@
 /* The 8 bytes at word @at of a page, without the top bit, which addresses of processes do not have. */
 INLINE u64 address_at(const struct unwind_page *page, u32 at)
 {
+	/* The compiler may know the bounds and leave out the masks; the verifier of 5.10 does not. */
+	asm volatile("" : "+r"(at));
 	return ((u64)page->u32[(at + 1) & WORDS_MASK] << 32 | page->u32[at & WORDS_MASK]) & ~(1ull << 63);
 }
 
@@ -95,7 +97,9 @@ INLINE int told_find(struct state *state, u64 address)
 	page = page_get(entry->root);
 	for (u32 level = 0; level < MAPPING_LEVELS_MAX && page && level < entry->levels; level++) {
 		at = last_below(page, 2, NODE_STEPS, address);
-		page = page_get(page->u32[(NODE_PAGES + at) & WORDS_MASK]);
+		at += NODE_PAGES;
+		asm volatile("" : "+r"(at));
+		page = page_get(page->u32[at & WORDS_MASK]);
 	}
 	if (!page) {
 		mappings_ask(state, entry, address);
@@ -105,6 +109,7 @@ INLINE int told_find(struct state *state, u64 address)
 	mapping->start = address_at(page, at);
 	mapping->end = address_at(page, at + 2);
 	mapping->offset = address_at(page, at + 4);
+	asm volatile("" : "+r"(at));
 	mapping->file_id = page->u32[(at + 6) & WORDS_MASK];
 	flags = page->u32[(at + 7) & WORDS_MASK];
 	mapping->executable = flags & ENTRY_EXECUTABLE;

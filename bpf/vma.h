@@ -467,8 +467,12 @@ INLINE int mapping_walk(struct state *state, u32 slot)
 
 	if (!state->test)
 		count(COUNT_VMA_WALKS, 1);
-	for (u32 attempt = 0; attempt < ATTEMPTS_MAX && result == STOP_TREE_CHANGED; attempt++)
+	for (u32 attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
 		result = mapping_try(slot);
+		/* A tree that is being balanced may hide a mapping for a moment. */
+		if (result != STOP_TREE_CHANGED && result != STOP_NO_MAPPING)
+			break;
+	}
 	if (result == FOUND) {
 		file_find(state);
 		return FOUND;
