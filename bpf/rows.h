@@ -44,6 +44,7 @@ enum rule_kind {
 	RULE_KIND_PLT = 4,	   /* CFA = sp + 8, + 8 from byte @reg of 16 on */
 	RULE_KIND_CFA = 5,	   /* CFA = register @reg + @cfa */
 	RULE_KIND_CFA_AT = 6,	   /* CFA = word at (register @reg + @cfa) + @add */
+	RULE_KIND_CFA_ARRAY = 7,   /* CFA = word at (register @reg + @cfa + 8 * register @index) + @add */
 };
 
 /* Where the caller's value of a register is (struct rule, fp and ra). */
@@ -63,8 +64,10 @@ enum rule_saved {
  * @reg:   A register by DWARF's number, or the byte within an entry for RULE_KIND_PLT.
  * @fp:    enum rule_saved, for the frame pointer.
  * @ra:    enum rule_saved, for the return address.
+ * @index: Another register, for RULE_KIND_CFA_ARRAY.
+ * @bx_at: x86-64: where rbx was saved, from the CFA; 0 if it was not, BX_UNKNOWN if it is lost.
  * @cfa:   Offset of the CFA.
- * @add:   What is added after the word was read, for RULE_KIND_CFA_AT.
+ * @add:   What is added after the word was read, for RULE_KIND_CFA_AT and RULE_KIND_CFA_ARRAY.
  * @fp_at: Offset for @fp.
  * @ra_at: Offset for @ra.
  */
@@ -73,6 +76,8 @@ struct rule {
 	u8 reg;
 	u8 fp;
 	u8 ra;
+	u16 index;
+	s16 bx_at;
 	s32 cfa;
 	s32 add;
 	s32 fp_at;
@@ -80,7 +85,9 @@ struct rule {
 };
 
 _Static_assert(sizeof(struct unwind_page) == PAGE_BYTES, "unwind_page");
-_Static_assert(sizeof(struct rule) == 20, "rule");
+_Static_assert(sizeof(struct rule) == 24, "rule");
+
+#define BX_UNKNOWN 1
 
 /* Words of a root page; see crates/unwind/src/pages.rs. */
 #define ROOT_SHAPE 1	  /* levels | delta bits << 8 | keys << 16 */
@@ -120,12 +127,11 @@ INLINE u64 below(u64 a, u64 b)
  */
 INLINE void rule_compact(u32 code, struct rule *rule)
 {
+#if defined(__TARGET_ARCH_arm64)
 	u32 slot = code & 31;
 	u32 size = code >> 5 & 511;
 
 	rule->kind = RULE_KIND_CFA;
-	rule->add = 0;
-#if defined(__TARGET_ARCH_arm64)
 	rule->reg = code & 0x4000 ? REGISTER_FP : REGISTER_SP;
 	rule->cfa = 16 * size;
 	rule->fp = slot ? SAVED_AT_CFA : SAVED_SAME;
@@ -133,11 +139,16 @@ INLINE void rule_compact(u32 code, struct rule *rule)
 	rule->fp_at = slot == 0 ? 0 : slot == 1 ? -16 * (s32)size : -16 * (s32)(slot - 1);
 	rule->ra_at = slot == 0 ? 0 : rule->fp_at + 8;
 #else
+	u32 bx = code & 7;
+	u32 fp = code >> 3 & 7;
+
+	rule->kind = RULE_KIND_CFA;
 	rule->reg = code & 0x4000 ? REGISTER_FP : REGISTER_SP;
-	rule->cfa = 8 * size;
-	rule->fp = slot ? SAVED_AT_CFA : SAVED_SAME;
+	rule->cfa = 8 * (code >> 6 & 255);
+	rule->fp = fp ? SAVED_AT_CFA : SAVED_SAME;
+	rule->fp_at = fp ? -8 * (s32)(fp + 1) : 0;
+	rule->bx_at = bx ? -8 * (s32)(bx + 1) : 0;
 	rule->ra = SAVED_AT_CFA;
-	rule->fp_at = slot ? -8 * (s32)(slot + 1) : 0;
 	rule->ra_at = -8;
 #endif
 }
@@ -266,10 +277,13 @@ INLINE int rule_decode(const struct unwind_page *root, u32 code, struct rule *ru
 	rule->reg = head >> 8 & 0xff;
 	rule->fp = head >> 16 & 0xff;
 	rule->ra = head >> 24;
-	rule->cfa = page->u32[(at + 1) & WORDS_MASK];
-	rule->add = page->u32[(at + 2) & WORDS_MASK];
-	rule->fp_at = page->u32[(at + 3) & WORDS_MASK];
-	rule->ra_at = page->u32[(at + 4) & WORDS_MASK];
+	head = page->u32[(at + 1) & WORDS_MASK];
+	rule->index = head & 0xffff;
+	rule->bx_at = head >> 16;
+	rule->cfa = page->u32[(at + 2) & WORDS_MASK];
+	rule->add = page->u32[(at + 3) & WORDS_MASK];
+	rule->fp_at = page->u32[(at + 4) & WORDS_MASK];
+	rule->ra_at = page->u32[(at + 5) & WORDS_MASK];
 	return WALK_ON;
 }
 
@@ -333,6 +347,55 @@ INLINE int rows_find(u32 root, u32 stamp, u32 offset, struct rule *rule)
 }
 
 /**
+ * register_find - The value of a register in this frame, by its number.
+ *
+ * Return: 0, or a stop reason.
+ */
+INLINE int register_find(const struct registers *regs, u32 number, u64 *value)
+{
+	if (number == REGISTER_SP) {
+		*value = regs->sp;
+		return 0;
+	}
+	if (number == REGISTER_FP && regs->fp != FP_UNKNOWN) {
+		*value = regs->fp;
+		return 0;
+	}
+	*value = regs->other[number & (REGISTERS - 1)];
+#if !defined(__TARGET_ARCH_arm64)
+	if (number == REGISTER_BX && (regs->known & KNOWN_BX_AT))
+		return read_user(value, sizeof(*value), *value) ? STOP_UNREADABLE : 0;
+#endif
+	return regs->known >> (number & 31) & 1 ? 0 : STOP_REGISTER;
+}
+
+/**
+ * others_keep - Note what a step leaves of the registers beside stack and frame pointer.
+ *
+ * Code which addresses its frame by a register relies on what it calls to leave it alone. Compilers do so
+ * with rbx only, which is followed wherever it is saved; others are used by hand-written code across calls
+ * of its own helpers, which do not touch them, so they are kept for one step.
+ */
+INLINE void others_keep(struct registers *regs, const struct rule *rule, u64 cfa)
+{
+#if defined(__TARGET_ARCH_arm64)
+	regs->known = regs->leaf ? regs->known : 0;
+#else
+	u32 bx = KNOWN_BX_AT | 1u << REGISTER_BX;
+
+	regs->known &= regs->leaf ? ~0u : bx;
+	if (rule->bx_at == 0)
+		return;
+	regs->known &= ~bx;
+	if (rule->bx_at == BX_UNKNOWN)
+		return;
+	/* The word is read only if a frame asks for it. */
+	regs->other[REGISTER_BX] = cfa + (s64)rule->bx_at;
+	regs->known |= KNOWN_BX_AT;
+#endif
+}
+
+/**
  * saved_find - The caller's value of a register.
  * @saved: enum rule_saved.
  * @at:    Its offset.
@@ -352,12 +415,8 @@ INLINE int saved_find(const struct registers *regs, u32 saved, s32 at, u64 cfa, 
 		*value = from;
 		return 0;
 	}
-	if (saved == SAVED_REGISTER) {
-		if (!(regs->known >> (at & 31) & 1))
-			return STOP_REGISTER;
-		*value = regs->other[at & (REGISTERS - 1)];
-		return 0;
-	}
+	if (saved == SAVED_REGISTER)
+		return register_find(regs, at & 31, value);
 	if (saved == SAVED_UNKNOWN)
 		return STOP_REGISTER;
 	return read_user(value, sizeof(*value), from) ? STOP_UNREADABLE : 0;
@@ -454,17 +513,19 @@ INLINE int rule_apply(const struct rule *rule, struct registers *regs)
 		break;
 	case RULE_KIND_CFA:
 	case RULE_KIND_CFA_AT:
-		if (rule->reg == REGISTER_SP)
-			cfa = regs->sp;
-		else if (rule->reg == REGISTER_FP)
-			cfa = regs->fp;
-		else if (regs->known >> (rule->reg & 31) & 1)
-			cfa = regs->other[rule->reg & (REGISTERS - 1)];
-		else
-			return STOP_REGISTER;
+	case RULE_KIND_CFA_ARRAY:
+		stop = register_find(regs, rule->reg, &cfa);
+		if (stop)
+			return stop;
 		cfa += (s64)rule->cfa;
 		if (rule->kind == RULE_KIND_CFA)
 			break;
+		if (rule->kind == RULE_KIND_CFA_ARRAY) {
+			stop = register_find(regs, rule->index, &ip);
+			if (stop)
+				return stop;
+			cfa += 8 * ip;
+		}
 		if (read_user(&cfa, sizeof(cfa), cfa))
 			return STOP_UNREADABLE;
 		cfa += (s64)rule->add;
@@ -495,8 +556,8 @@ INLINE int rule_apply(const struct rule *rule, struct registers *regs)
 	regs->sp = cfa;
 	regs->fp = fp;
 	regs->ip = ip;
+	others_keep(regs, rule, cfa);
 	regs->leaf = 0;
-	regs->known = 0;
 	return ip ? WALK_ON : STOP_ROOT;
 }
 

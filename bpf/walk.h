@@ -47,6 +47,9 @@ long read_user(void *to, u32 bytes, u64 from);
 #define REGISTER_FP 6
 #define REGISTERS 16
 #define REGISTERS_KNOWN 0xff3fu
+#define REGISTER_BX 3
+/* In the place of the stack pointer's bit: rbx is in the word whose address is @other[REGISTER_BX]. */
+#define KNOWN_BX_AT (1u << REGISTER_SP)
 #endif
 
 /* A frame pointer whose value was lost: no address of a word, so that nothing is read through it. */

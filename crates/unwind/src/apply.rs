@@ -8,6 +8,12 @@ use crate::walk::{Memory, Outcome, Registers, walk_step, word};
 /// A frame pointer whose value was lost: no address of a word, so that nothing is read through it.
 pub const FP_UNKNOWN: u64 = 1;
 
+/// DWARF's number of rbx.
+const RBX: u8 = 3;
+
+/// In the place of the stack pointer's bit: rbx is in the word whose address is `other[3]`.
+const KNOWN_RBX_AT: u32 = 1 << 7;
+
 /// User addresses on arm64 have 48 bits; above them lies a pointer's signature.
 const ARM64_ADDRESS_MASK: u64 = (1 << 48) - 1;
 
@@ -28,8 +34,10 @@ pub fn apply(arch: Arch, rule: &Rule, registers: &Registers, memory: &impl Memor
             register: arch.sp(),
             offset: if registers.ip & 15 >= u64::from(from) { 16 } else { 8 },
             deref: None,
+            index: None,
             fp: Saved::Same,
             ra: Saved::AtCfa(-8),
+            bx: Saved::Same,
         },
         Rule::Frame(frame) => frame,
     };
@@ -43,11 +51,40 @@ pub fn step(arch: Arch, rule: &Rule, registers: &Registers, memory: &impl Memory
     apply(arch, rule, registers, memory).unwrap_or_else(|| walk_step(registers, memory))
 }
 
-fn register(arch: Arch, number: u8, registers: &Registers) -> Result<u64, StopReason> {
+/// The value of a register in this frame, by its number.
+fn register(arch: Arch, number: u8, registers: &Registers, memory: &impl Memory) -> Result<u64, StopReason> {
+    if number == arch.sp() {
+        return Ok(registers.sp);
+    }
+    if number == arch.fp() && registers.fp != FP_UNKNOWN {
+        return Ok(registers.fp);
+    }
+    let value = registers.other[usize::from(number & (arch.registers() - 1))];
+    if arch == Arch::X86_64 && number == RBX && registers.known & KNOWN_RBX_AT != 0 {
+        return word(memory, value).ok_or(StopReason::Unreadable);
+    }
     if registers.known >> (number & 31) & 1 == 0 {
         return Err(StopReason::Register);
     }
-    Ok(registers.other[usize::from(number & (arch.registers() - 1))])
+    Ok(value)
+}
+
+/// What a step leaves of the registers beside stack and frame pointer: rbx is followed wherever it is
+/// saved, the others are kept for one step.
+fn keep(arch: Arch, frame: &Frame, cfa: u64, registers: &Registers) -> (u32, [u64; 32]) {
+    let mut other = registers.other;
+    let bx = if arch == Arch::X86_64 { KNOWN_RBX_AT | 1 << RBX } else { 0 };
+    let known = if registers.leaf { registers.known } else { registers.known & bx };
+    let known = match frame.bx {
+        _ if arch == Arch::Arm64 => known,
+        Saved::Same => known,
+        Saved::AtCfa(at) => {
+            other[usize::from(RBX)] = cfa.wrapping_add_signed(at.into());
+            known & !bx | KNOWN_RBX_AT
+        }
+        _ => known & !bx,
+    };
+    (known, other)
 }
 
 fn caller(
@@ -56,12 +93,11 @@ fn caller(
     registers: &Registers,
     memory: &impl Memory,
 ) -> Result<Registers, StopReason> {
-    let base = match frame.register {
-        number if number == arch.sp() => registers.sp,
-        number if number == arch.fp() => registers.fp,
-        number => register(arch, number, registers)?,
-    };
+    let base = register(arch, frame.register, registers, memory)?;
     let mut cfa = base.wrapping_add_signed(frame.offset.into());
+    if let (Some(index), Some(_)) = (frame.index, frame.deref) {
+        cfa = cfa.wrapping_add(register(arch, index, registers, memory)?.wrapping_mul(8));
+    }
     if let Some(add) = frame.deref {
         cfa = word(memory, cfa).ok_or(StopReason::Unreadable)?.wrapping_add_signed(add.into());
     }
@@ -82,7 +118,7 @@ fn caller(
             Saved::IsCfa(offset) => Ok(cfa.wrapping_add_signed(offset.into())),
             Saved::AtFp(offset) => at(registers.fp, offset),
             Saved::AtSp(offset) => at(registers.sp, offset),
-            Saved::Register(number) => register(arch, number, registers),
+            Saved::Register(number) => register(arch, number, registers, memory),
             Saved::Unknown => Err(StopReason::Register),
         }
     };
@@ -91,7 +127,8 @@ fn caller(
         ip &= ARM64_ADDRESS_MASK;
     }
     let fp = if frame.fp == Saved::Unknown { FP_UNKNOWN } else { find(frame.fp, registers.fp)? };
-    Ok(Registers { ip, sp: cfa, fp, leaf: false, known: 0, ..*registers })
+    let (known, other) = keep(arch, frame, cfa, registers);
+    Ok(Registers { ip, sp: cfa, fp, leaf: false, known, other, ..*registers })
 }
 
 /// What a signal interrupted, from the kernel's `struct rt_sigframe` at the stack pointer.

@@ -22,7 +22,7 @@ const ABSENT: u8 = 0xff;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cfa {
     Register { register: u8, offset: i32 },
-    Deref { register: u8, offset: i32, add: i32 },
+    Deref { register: u8, offset: i32, add: i32, index: Option<u8> },
     Plt(u8),
     Unsupported,
 }
@@ -33,9 +33,13 @@ struct State {
     cfa: Cfa,
     fp: Saved,
     ra: Saved,
+    bx: Saved,
 }
 
-const UNKNOWN: State = State { cfa: Cfa::Unsupported, fp: Saved::Same, ra: Saved::Same };
+const UNKNOWN: State = State { cfa: Cfa::Unsupported, fp: Saved::Same, ra: Saved::Same, bx: Saved::Same };
+
+/// DWARF's number of rbx on x86-64.
+const RBX: u64 = 3;
 
 /// A common information entry: what the entries of many functions share.
 #[derive(Clone, Debug)]
@@ -375,16 +379,21 @@ impl Source<'_> {
         if self.arch == Arch::X86_64 && state.ra == Saved::Same {
             return Rule::Unsupported;
         }
-        let (register, offset, deref) = match state.cfa {
-            Cfa::Register { register, offset } => (register, offset, None),
-            Cfa::Deref { register, offset, add } => (register, offset, Some(add)),
+        let (register, offset, deref, index) = match state.cfa {
+            Cfa::Register { register, offset } => (register, offset, None, None),
+            Cfa::Deref { register, offset, add, index } => (register, offset, Some(add), index),
             Cfa::Plt(from) => return Rule::Plt(from),
             Cfa::Unsupported => return Rule::Unsupported,
         };
         if register >= self.arch.registers() {
             return Rule::Unsupported;
         }
-        Rule::Frame(Frame { register, offset, deref, fp: state.fp, ra: state.ra })
+        let bx = match state.bx {
+            Saved::Same => Saved::Same,
+            Saved::AtCfa(at) if (i32::from(i16::MIN)..0).contains(&at) => Saved::AtCfa(at),
+            _ => Saved::Unknown,
+        };
+        Rule::Frame(Frame { register, offset, deref, index, fp: state.fp, ra: state.ra, bx })
     }
 }
 
@@ -405,6 +414,7 @@ struct Machine<'a, 'd> {
 enum Tracked {
     Fp,
     Ra,
+    Bx,
 }
 
 impl Machine<'_, '_> {
@@ -412,13 +422,17 @@ impl Machine<'_, '_> {
         if register == self.source.arch.fp().into() {
             return Some(Tracked::Fp);
         }
-        (register == self.cie.ra).then_some(Tracked::Ra)
+        if register == self.cie.ra {
+            return Some(Tracked::Ra);
+        }
+        (register == RBX && self.source.arch == Arch::X86_64).then_some(Tracked::Bx)
     }
 
     fn set(&mut self, register: u64, saved: Saved) {
         match self.tracked(register) {
             Some(Tracked::Fp) => self.state.fp = saved,
             Some(Tracked::Ra) => self.state.ra = saved,
+            Some(Tracked::Bx) => self.state.bx = saved,
             None => {}
         }
     }
@@ -427,6 +441,7 @@ impl Machine<'_, '_> {
         match self.tracked(register) {
             Some(Tracked::Fp) => self.state.fp = self.cie.init.fp,
             Some(Tracked::Ra) => self.state.ra = self.cie.init.ra,
+            Some(Tracked::Bx) => self.state.bx = self.cie.init.bx,
             None => {}
         }
     }

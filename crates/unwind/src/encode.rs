@@ -317,7 +317,7 @@ impl Dictionary {
 /// [`Error::Absent`] if there is no row; [`Error::TooLarge`] if there are more different rules than a
 /// table can tell apart.
 pub fn encode(rows: &Rows) -> Result<Table, Error> {
-    encode_tuned(rows, &Tuning { distance_max: 32, uses_min: 3, delta_bits: 12 })
+    encode_tuned(rows, &Tuning { distance_max: 48, uses_min: 4, delta_bits: 12 })
 }
 
 /// [`encode`] with other bounds.

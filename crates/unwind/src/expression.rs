@@ -115,6 +115,10 @@ enum Value {
     Register(u8, i32),
     /// The word at a register plus an offset, plus another.
     Word(u8, i32, i32),
+    /// The sum of a register, an offset and eight times another register.
+    Array(u8, i32, u8),
+    /// The word there, plus another offset.
+    ArrayWord(u8, i32, u8, i32),
     /// The CFA, which expressions for saved registers begin with, plus an offset.
     Cfa(i32),
 }
@@ -125,6 +129,10 @@ impl Value {
         Some(match self {
             Self::Register(register, offset) => Self::Register(register, sum(offset)?),
             Self::Word(register, offset, more) => Self::Word(register, offset, sum(more)?),
+            Self::Array(register, offset, index) => Self::Array(register, sum(offset)?, index),
+            Self::ArrayWord(register, offset, index, more) => {
+                Self::ArrayWord(register, offset, index, sum(more)?)
+            }
             Self::Cfa(offset) => Self::Cfa(sum(offset)?),
         })
     }
@@ -157,6 +165,18 @@ fn value(mut bytes: Bytes<'_>, mut value: Option<Value>) -> Option<Value> {
                 Value::Register(register, i32::try_from(bytes.sleb()?).ok()?)
             }
             (0x06, Some(Value::Register(register, offset))) => Value::Word(register, offset, 0),
+            (0x06, Some(Value::Array(register, offset, index))) => {
+                Value::ArrayWord(register, offset, index, 0)
+            }
+            // breg index 0; const 8; mul; plus: OpenSSL's big numbers
+            (0x70..=0x8f, Some(Value::Register(register, offset))) => {
+                let scale = (bytes.sleb()?, bytes.u8()?);
+                let factor = constant(scale.1, &mut bytes)?;
+                if (scale.0, factor, bytes.u8()?, bytes.u8()?) != (0, 8, 0x1e, 0x22) {
+                    return None;
+                }
+                Value::Array(register, offset, op - 0x70)
+            }
             (0x23, Some(value)) => value.plus(i64::try_from(bytes.uleb()?).ok()?)?,
             // DW_OP_nop
             (0x96, Some(value)) => value,
@@ -193,7 +213,10 @@ pub(crate) fn cfa(arch: Arch, bytes: Bytes<'_>) -> Cfa {
     }
     match value(bytes, None) {
         Some(Value::Register(register, offset)) => Cfa::Register { register, offset },
-        Some(Value::Word(register, offset, add)) => Cfa::Deref { register, offset, add },
+        Some(Value::Word(register, offset, add)) => Cfa::Deref { register, offset, add, index: None },
+        Some(Value::ArrayWord(register, offset, index, add)) if index < arch.registers() => {
+            Cfa::Deref { register, offset, add, index: Some(index) }
+        }
         _ => Cfa::Unsupported,
     }
 }

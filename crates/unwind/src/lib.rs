@@ -47,7 +47,7 @@ pub use encode::encode;
 pub use encode::{Tuning, encode_tuned};
 pub use pages::{PAGE_BYTES, Page, Table};
 pub use rows::{Input, Limits, Rows, Section, build};
-pub use rule::{Arch, Frame, Rule, Saved};
+pub use rule::{Arch, Frame, Rule, Saved, WIDE_WORDS};
 pub use stop::StopReason;
 pub use walk::{
     Memory, Outcome, Registers, START_BYTES_MAIN, START_BYTES_THREAD, frame_pointer_step, leaf_step,

@@ -23,7 +23,7 @@
 //! the root lists. An *entry* is a word: the rule that holds in the end, and the place of a *pattern* of
 //! rules which hold before, or 0. A pattern is a word with the number of its steps, at most
 //! [`STEPS_MAX`], then a word for each: the distance from the row at which it ends, and its rule. A rule is
-//! 16 bits: a common one ([`Rule::compact`]), or the place of one of five words (`struct rule`).
+//! 16 bits: a common one ([`Rule::compact`]), or the place of one of six words (`struct rule`).
 //!
 //! **Root.** Word 1: levels, delta bits (8 bits each), number of keys (16). Word 2: place of the keys,
 //! place of the ids of dictionary pages. Word 3: place of entry 0, number of dictionary pages. Word 4:
@@ -186,7 +186,7 @@ pub fn find<'p>(
     }
     let at = u32::from(code & !WIDE);
     let page = dictionary(at)?;
-    Some(Rule::from_wide([0, 1, 2, 3, 4].map(|part| word(page, at + part))).unwrap_or(Rule::Unsupported))
+    Some(Rule::from_wide([0, 1, 2, 3, 4, 5].map(|part| word(page, at + part))).unwrap_or(Rule::Unsupported))
 }
 
 /// The entry of the row that covers `offset`, and how far into the row that is; no distance if the row

@@ -83,10 +83,15 @@ pub struct Frame {
     pub offset: i32,
     /// If some, the sum is the address of a word, and the CFA is that word plus this.
     pub deref: Option<i32>,
+    /// If some, with `deref`: eight times this register is added to the word's address.
+    pub index: Option<u8>,
     /// The caller's frame pointer.
     pub fp: Saved,
     /// The return address.
     pub ra: Saved,
+    /// x86-64: the caller's rbx, the only register but these which compilers and the dynamic linker
+    /// address frames by across calls. [`Saved::Same`], [`Saved::AtCfa`] or [`Saved::Unknown`].
+    pub bx: Saved,
 }
 
 /// How to find the caller of a frame from the instruction it is at.
@@ -121,18 +126,24 @@ pub(crate) const WIDE_MIN: u16 = 8;
 const KIND_PLT: u8 = 4;
 const KIND_CFA: u8 = 5;
 const KIND_CFA_AT: u8 = 6;
+const KIND_CFA_ARRAY: u8 = 7;
+/// Where rbx is if it is lost.
+const BX_UNKNOWN: i16 = 1;
 
 /// Words of a wide rule.
-pub(crate) const WIDE_WORDS: usize = 5;
+pub const WIDE_WORDS: usize = 6;
 
 /// Wide rules of one file, so that the places of all have 15 bits. Real files have a few hundred.
-pub(crate) const WIDE_RULES_MAX: usize = 6000;
+pub(crate) const WIDE_RULES_MAX: usize = 5000;
 
 impl Rule {
     /// The rule in 16 bits if it is one of the common ones, which are nearly all.
     ///
-    /// Bit 14 says frame pointer rather than stack pointer, bits 13 to 5 are the CFA's offset in words
-    /// (x86-64: of 8 bytes, arm64: of 16), and bits 4 to 0 say where the frame pointer was saved.
+    /// Bit 14 says frame pointer rather than stack pointer. On x86-64 bits 13 to 6 are the CFA's offset in
+    /// words of 8 bytes, bits 5 to 3 say where the frame pointer was saved and bits 2 to 0 where rbx was:
+    /// n + 1 words below the CFA, or not if 0. On arm64 bits 13 to 5 are the CFA's offset in units of 16
+    /// bytes, and bits 4 to 0 say where frame pointer and link register were saved: not if 0, at the
+    /// frame's bottom if 1, else n - 1 units below the CFA.
     pub(crate) fn compact(self, arch: Arch) -> Option<u16> {
         let frame = match self {
             Self::None => return Some(NONE),
@@ -147,18 +158,14 @@ impl Rule {
             register if register == arch.fp() => 0x4000,
             _ => return None,
         };
-        let unit = match arch {
-            Arch::X86_64 => 8,
-            Arch::Arm64 => 16,
-        };
-        if frame.deref.is_some() || !(0..512 * unit).contains(&frame.offset) || frame.offset % unit != 0 {
+        if frame.deref.is_some() {
             return None;
         }
-        let slot = match arch {
-            Arch::X86_64 => slot_x86(frame)?,
-            Arch::Arm64 => slot_arm64(frame)?,
-        };
-        Some(base | ((frame.offset / unit) as u16) << 5 | slot)
+        match arch {
+            Arch::X86_64 => compact_x86(frame),
+            Arch::Arm64 => compact_arm64(frame),
+        }
+        .map(|code| base | code)
     }
 
     /// What [`compact`](Self::compact) made; none if the code stands for a wide rule.
@@ -172,44 +179,72 @@ impl Rule {
             _ => {}
         }
         let register = if code & 0x4000 != 0 { arch.fp() } else { arch.sp() };
-        let (size, slot) = (i32::from(code >> 5 & 511), i32::from(code & 31));
-        let (offset, fp, ra) = match (arch, slot) {
-            (Arch::X86_64, 0) => (8 * size, Saved::Same, Saved::AtCfa(-8)),
-            (Arch::X86_64, _) => (8 * size, Saved::AtCfa(-8 * (slot + 1)), Saved::AtCfa(-8)),
-            (Arch::Arm64, 0) => (16 * size, Saved::Same, Saved::Same),
-            (Arch::Arm64, 1) => (16 * size, Saved::AtCfa(-16 * size), Saved::AtCfa(8 - 16 * size)),
-            (Arch::Arm64, _) => {
-                (16 * size, Saved::AtCfa(-16 * (slot - 1)), Saved::AtCfa(8 - 16 * (slot - 1)))
-            }
+        let below = |words: u16| match words {
+            0 => Saved::Same,
+            _ => Saved::AtCfa(-8 * i32::from(words + 1)),
         };
-        Some(Self::Frame(Frame { register, offset, deref: None, fp, ra }))
+        let frame = Frame {
+            register,
+            offset: 8 * i32::from(code >> 6 & 255),
+            deref: None,
+            index: None,
+            fp: below(code >> 3 & 7),
+            ra: Saved::AtCfa(-8),
+            bx: below(code & 7),
+        };
+        if arch == Arch::X86_64 {
+            return Some(Self::Frame(frame));
+        }
+        let offset = 16 * i32::from(code >> 5 & 511);
+        let at = match i32::from(code & 31) {
+            0 => None,
+            1 => Some(-offset),
+            slot => Some(-16 * (slot - 1)),
+        };
+        let (fp, ra) = at.map_or((Saved::Same, Saved::Same), |at| (Saved::AtCfa(at), Saved::AtCfa(at + 8)));
+        Some(Self::Frame(Frame { offset, fp, ra, bx: Saved::Same, ..frame }))
     }
 
-    /// The rule in five words: `struct rule` of `bpf/rows.h`.
-    pub(crate) fn wide(self) -> [u32; WIDE_WORDS] {
+    /// The rule in six words: `struct rule` of `bpf/rows.h`.
+    pub fn wide(self) -> [u32; WIDE_WORDS] {
         let frame = match self {
-            Self::None => return [0, 0, 0, 0, 0],
-            Self::Root => return [1, 0, 0, 0, 0],
-            Self::Unsupported => return [2, 0, 0, 0, 0],
-            Self::Signal => return [3, 0, 0, 0, 0],
-            Self::Plt(from) => return [u32::from_le_bytes([KIND_PLT, from, 0, 0]), 0, 0, 0, 0],
+            Self::None => return [0; WIDE_WORDS],
+            Self::Root => return [1, 0, 0, 0, 0, 0],
+            Self::Unsupported => return [2, 0, 0, 0, 0, 0],
+            Self::Signal => return [3, 0, 0, 0, 0, 0],
+            Self::Plt(from) => return [u32::from_le_bytes([KIND_PLT, from, 0, 0]), 0, 0, 0, 0, 0],
             Self::Frame(frame) => frame,
         };
-        let kind = if frame.deref.is_some() { KIND_CFA_AT } else { KIND_CFA };
+        let kind = match (frame.deref, frame.index) {
+            (None, _) => KIND_CFA,
+            (Some(_), None) => KIND_CFA_AT,
+            (Some(_), Some(_)) => KIND_CFA_ARRAY,
+        };
         let (fp, fp_at) = saved_wide(frame.fp);
         let (ra, ra_at) = saved_wide(frame.ra);
+        let bx = match frame.bx {
+            Saved::Same => 0,
+            Saved::AtCfa(at) => i16::try_from(at).unwrap_or(BX_UNKNOWN),
+            _ => BX_UNKNOWN,
+        };
         let head = u32::from_le_bytes([kind, frame.register, fp, ra]);
+        let more = u32::from(frame.index.unwrap_or(0)) | u32::from(bx as u16) << 16;
         let words = [frame.offset, frame.deref.unwrap_or(0), fp_at, ra_at];
         let [cfa, add, fp_at, ra_at] = words.map(|word| word as u32);
-        [head, cfa, add, fp_at, ra_at]
+        [head, more, cfa, add, fp_at, ra_at]
     }
 
     /// What [`wide`](Self::wide) made; none if the words are no rule.
-    pub(crate) fn from_wide([head, cfa, add, fp_at, ra_at]: [u32; WIDE_WORDS]) -> Option<Self> {
+    pub fn from_wide([head, more, cfa, add, fp_at, ra_at]: [u32; WIDE_WORDS]) -> Option<Self> {
         let [kind, register, fp, ra] = head.to_le_bytes();
-        let frame = |deref| {
+        let frame = |deref, index| {
             let (fp, ra) = (saved(fp, fp_at as i32)?, saved(ra, ra_at as i32)?);
-            Some(Self::Frame(Frame { register, offset: cfa as i32, deref, fp, ra }))
+            let bx = match (more >> 16) as i16 {
+                0 => Saved::Same,
+                BX_UNKNOWN => Saved::Unknown,
+                at => Saved::AtCfa(at.into()),
+            };
+            Some(Self::Frame(Frame { register, offset: cfa as i32, deref, index, fp, ra, bx }))
         };
         match kind {
             0 => Some(Self::None),
@@ -217,34 +252,48 @@ impl Rule {
             2 => Some(Self::Unsupported),
             3 => Some(Self::Signal),
             KIND_PLT => Some(Self::Plt(register)),
-            KIND_CFA => frame(None),
-            KIND_CFA_AT => frame(Some(add as i32)),
+            KIND_CFA => frame(None, None),
+            KIND_CFA_AT => frame(Some(add as i32), None),
+            KIND_CFA_ARRAY => frame(Some(add as i32), Some(more as u8)),
             _ => None,
         }
     }
 }
 
-fn slot_x86(frame: Frame) -> Option<u16> {
-    match (frame.fp, frame.ra) {
-        (Saved::Same, Saved::AtCfa(-8)) => Some(0),
-        (Saved::AtCfa(at), Saved::AtCfa(-8)) if at % 8 == 0 && (-256..=-16).contains(&at) => {
-            Some((-at / 8 - 1) as u16)
-        }
+/// How many words below the CFA a register was saved: 2 to 8 as 1 to 7; 0 if it was not.
+fn words_below(saved: Saved) -> Option<u16> {
+    match saved {
+        Saved::Same => Some(0),
+        Saved::AtCfa(at) if at % 8 == 0 && (-64..=-16).contains(&at) => Some((-at / 8 - 1) as u16),
         _ => None,
     }
 }
 
-fn slot_arm64(frame: Frame) -> Option<u16> {
-    match (frame.fp, frame.ra) {
-        (Saved::Same, Saved::Same) => Some(0),
-        (Saved::AtCfa(fp), Saved::AtCfa(ra)) if ra == fp.wrapping_add(8) => {
-            if fp == -frame.offset {
-                return Some(1);
-            }
-            (fp % 16 == 0 && (-480..=-16).contains(&fp)).then(|| (-fp / 16 + 1) as u16)
-        }
-        _ => None,
+fn compact_x86(frame: Frame) -> Option<u16> {
+    if frame.ra != Saved::AtCfa(-8) || !(0..2048).contains(&frame.offset) || frame.offset % 8 != 0 {
+        return None;
     }
+    Some(((frame.offset / 8) as u16) << 6 | words_below(frame.fp)? << 3 | words_below(frame.bx)?)
+}
+
+fn compact_arm64(frame: Frame) -> Option<u16> {
+    if frame.bx != Saved::Same || !(0..512 * 16).contains(&frame.offset) || frame.offset % 16 != 0 {
+        return None;
+    }
+    let slot = match (frame.fp, frame.ra) {
+        (Saved::Same, Saved::Same) => 0,
+        (Saved::AtCfa(fp), Saved::AtCfa(ra)) if Some(ra) == fp.checked_add(8) => {
+            if fp == -frame.offset {
+                1
+            } else if fp % 16 == 0 && (-480..=-16).contains(&fp) {
+                (-fp / 16 + 1) as u16
+            } else {
+                return None;
+            }
+        }
+        _ => return None,
+    };
+    Some(((frame.offset / 16) as u16) << 5 | slot)
 }
 
 fn saved_wide(saved: Saved) -> (u8, i32) {
@@ -293,11 +342,15 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn rare_rules_round_trip_in_the_wide_form() {
-        let frame = Frame { register: 10, offset: 0, deref: None, fp: Saved::Same, ra: Saved::AtCfa(-8) };
+        let (deref, index) = (None, None);
+        let frame = Frame { register: 10, offset: 0, deref, index, fp: Saved::Same, ra: Saved::AtCfa(-8), bx: Saved::Same };
         let cases = [
             Rule::Plt(11),
             Rule::Frame(frame),
             Rule::Frame(Frame { register: 6, offset: -8, deref: Some(8), ..frame }),
+            Rule::Frame(Frame { register: 7, offset: 8, deref: Some(8), index: Some(9), ..frame }),
+            Rule::Frame(Frame { register: 7, offset: 80, bx: Saved::AtCfa(-80), ..frame }),
+            Rule::Frame(Frame { register: 7, offset: 80, bx: Saved::Unknown, ..frame }),
             Rule::Frame(Frame { fp: Saved::AtFp(-16), ra: Saved::AtSp(24), ..frame }),
             Rule::Frame(Frame { fp: Saved::Register(3), ra: Saved::Register(11), ..frame }),
             Rule::Frame(Frame { fp: Saved::Unknown, ra: Saved::IsCfa(4), ..frame }),

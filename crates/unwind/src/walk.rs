@@ -40,6 +40,7 @@ pub struct Registers {
 
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "lives for one step, on the stack")]
 pub enum Outcome {
     /// There is a caller, with these registers.
     Caller(Registers),

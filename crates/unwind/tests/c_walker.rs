@@ -99,6 +99,7 @@ fn case(random: &mut Random) -> Case {
         stack_top: if random.below(2) == 0 { 0 } else { sp + random.below(1024) },
         start_bytes: if random.below(2) == 0 { 512 } else { 4096 },
         leaf: random.below(2) == 0,
+        ..Registers::default()
     };
     Case { registers, memory }
 }
@@ -106,7 +107,7 @@ fn case(random: &mut Random) -> Case {
 fn input(cases: &[Case]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for Case { registers, memory } in cases {
-        let Registers { ip, sp, fp, stack_top, start_bytes, leaf } = *registers;
+        let Registers { ip, sp, fp, stack_top, start_bytes, leaf, .. } = *registers;
         let words = [ip, sp, fp, stack_top, start_bytes.into(), leaf.into(), BASE, memory.len() as u64];
         bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         bytes.extend(memory);

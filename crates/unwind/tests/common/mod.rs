@@ -1,0 +1,60 @@
+//! What the tests share: real executables, and random numbers that are the same every time.
+
+use std::path::PathBuf;
+
+use hearth_objfile::ObjectFile;
+use hearth_unwind::{Arch, Input, Limits, Rows, Section, build};
+
+/// Executables to test with: this test itself, the C library, and larger ones where they are installed.
+pub(crate) fn executables() -> Vec<PathBuf> {
+    let mut found = vec![std::env::current_exe().expect("a test is an executable")];
+    let installed = [
+        "/lib/x86_64-linux-gnu/libc.so.6",
+        "/lib64/libc.so.6",
+        "/lib64/ld-linux-x86-64.so.2",
+        "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
+        "/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
+        "/usr/bin/node",
+        "/usr/bin/python3",
+    ];
+    found.extend(installed.iter().map(PathBuf::from).filter(|path| path.exists()));
+    found
+}
+
+/// A section's bytes and place.
+pub(crate) fn section<'a>(object: &ObjectFile, data: &'a [u8], name: &str) -> Option<Section<'a>> {
+    let section = object.section(name).filter(|section| !section.compressed)?;
+    let start = usize::try_from(section.file_offset.0).ok()?;
+    let bytes = data.get(start..)?.get(..usize::try_from(section.file_size).ok()?)?;
+    Some(Section { address: section.elf_address, bytes })
+}
+
+/// The rows of a file.
+pub(crate) fn rows(object: &ObjectFile, data: &[u8]) -> Option<Rows> {
+    let input = Input {
+        arch: Arch::of(object.machine)?,
+        segments: &object.segments,
+        eh_frame: section(object, data, ".eh_frame"),
+        debug_frame: section(object, data, ".debug_frame"),
+        text: None,
+    };
+    build(&input, &Limits::default()).ok()
+}
+
+/// xorshift64*.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// The next number of 48 bits.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    /// One below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
