@@ -5,7 +5,6 @@
 //! anywhere, and two guests fit on two cores.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -17,12 +16,12 @@ Usage: cargo xtask vm [OPTIONS] [KERNEL…] [-- PROGRAM [ARGUMENT…]]
 
 Boots kernels of Debian under QEMU (software emulation) and runs the tests of kernels there, or PROGRAM.
 
-  KERNEL        5.10, 6.1, 6.12, 6.18, 7 or arm64 (default: all of them; arm64 loads the objects only)
+  KERNEL        5.10, 6.1, 6.12, 6.18, 7 or arm64 (default: all; arm64 shows the objects to its verifier)
   PROGRAM       a file of this machine, copied into the guest with its libraries and run as root
   --swap        the long test of the walk's truth instead: ten million look-ups per kernel
   --file PATH   copy this file into the guest too, at the same path (repeatable)
   --guests N    guests at a time (default 2)
-  --limit N     seconds a guest may take (default 240; with --swap 7200)
+  --limit N     seconds a guest may take (default 600; with --swap 7200)
 ";
 
 /// Kernels by default: `e2e/vm/kernels` says what they are.
@@ -48,6 +47,8 @@ struct Options {
 enum End {
     /// Its job's exit code.
     Code(i32),
+    /// It took too long: its job hangs, or the machine is too busy.
+    TooLong,
     /// It did not get to the job's end.
     Stumbled(String),
 }
@@ -92,7 +93,7 @@ fn parse(arguments: &[String]) -> Result<Options, String> {
         files: Vec::new(),
         swap: false,
         guests: 2,
-        limit: Duration::from_secs(240),
+        limit: Duration::from_secs(600),
     };
     let mut limit = None;
     let mut rest = arguments.iter();
@@ -283,6 +284,11 @@ fn boot(scripts: &Path, cache: &Path, kernel: &str, image: &Path, options: &Opti
                 fs::remove_file(&log).ok();
                 return good;
             }
+            Ok(End::TooLong) => {
+                show(kernel, &text, false);
+                crate::say(&format!("vm {kernel}: FAIL: not done after {seconds} s\n"));
+                return false;
+            }
             Ok(End::Stumbled(why)) | Err(why) => {
                 show(kernel, &text, false);
                 crate::say(&format!("vm {kernel}: {why} after {seconds} s, boot {attempt} of {BOOTS_MAX}\n"));
@@ -335,7 +341,7 @@ fn boot_once(
             break "the guest did not come up".to_owned();
         }
         if began.elapsed() > limit {
-            break "the guest took too long".to_owned();
+            break String::new();
         }
         thread::sleep(Duration::from_millis(200));
     };
@@ -344,8 +350,11 @@ fn boot_once(
     let text = fs::read(log).map_err(problem)?;
     let text = String::from_utf8_lossy(&text);
     let end = text.lines().find_map(|line| line.strip_prefix("GUEST-END ")?.split(' ').next()?.parse().ok());
-    std::io::stdout().flush().ok();
-    Ok(end.map_or(End::Stumbled(why), End::Code))
+    Ok(match end {
+        Some(code) => End::Code(code),
+        None if why.is_empty() => End::TooLong,
+        None => End::Stumbled(why),
+    })
 }
 
 #[cfg(test)]
