@@ -28,9 +28,11 @@ static OBJECTS: [(FeatureLevel, &[u8]); 2] = [
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 static OBJECTS: [(FeatureLevel, &[u8]); 0] = [];
 
-const RING_BYTES_MIN: u32 = 1 << 19;
+const RING_BYTES_MIN: u32 = 1 << 20;
 const RING_BYTES_PER_CPU: u32 = 1 << 15;
 const RING_BYTES_MAX: u32 = 1 << 24;
+/// An exec takes up to 5 kB: arguments and environment.
+const EVENTS_BYTES: u32 = 1 << 18;
 /// Processes on which there is a verdict, where there are filters.
 const VERDICTS_MAX: u32 = 16_384;
 /// Processes whose mappings user space tells, where the kernel side cannot find them.
@@ -93,7 +95,7 @@ pub(crate) fn load(settings: &Settings, overrides: &Overrides) -> Result<Loaded,
     if let Some(reason) = &loaded.degraded
         && !overrides.force_fallback
     {
-        tracing::warn!(reason, "self-test failed: looking up addresses through /proc");
+        tracing::warn!(reason, "self-test failed: mappings are read from /proc");
         let reason = loaded.degraded.take();
         drop(loaded);
         loaded = load_level(settings, overrides, true)?;
@@ -155,7 +157,9 @@ fn load_level(settings: &Settings, overrides: &Overrides, raw_frames: bool) -> R
         .override_global("filter_default", &filter_default, true)
         .override_global("numbered_mappings", &u32::from(raw_frames), true)
         .override_global("ring_bytes", &ring_bytes, true)
+        .override_global("events_bytes", &EVENTS_BYTES, true)
         .map_max_entries("samples", ring_bytes)
+        .map_max_entries("events", EVENTS_BYTES)
         .map_max_entries("verdicts", if filtered { VERDICTS_MAX } else { 1 })
         .map_max_entries("filter_rules", 1)
         .map_max_entries("process_mappings", if raw_frames { PROCESSES_MAX } else { 1 })
