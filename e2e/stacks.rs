@@ -86,7 +86,7 @@ fn stacks_of_real_programs_reach_their_root() {
             whole.reasons()
         );
         say(&text);
-        if whole.samples < 500 || whole.percent() < least {
+        if whole.samples < 100 || whole.percent() < least {
             problems.push(text);
         }
     }

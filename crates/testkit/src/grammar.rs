@@ -81,7 +81,8 @@ impl Grammar {
                 continue;
             };
             match known {
-                None if stopped || self.roots.contains(name) => {}
+                // A signal may meet start code.
+                None if stopped || self.roots.contains(name) || self.interrupts.contains(name) => {}
                 None => return Err(format!("{name} at the root")),
                 Some(caller) => self.check_call(caller, library, name)?,
             }
@@ -147,6 +148,7 @@ mod tests {
             ("main;a;qsort;x;compare",     Ok(Shape::Whole)),
             ("main;b.cold",                Ok(Shape::Whole)),
             ("main;b;restore_rt;handler",  Ok(Shape::Whole)),
+            ("start;restore_rt;handler",   Ok(Shape::Whole)),
             ("main;b;restore_rt",          Ok(Shape::Whole)),
             ("main;b;x;switch;x",          Ok(Shape::Inexact)),
             ("main;memcpy",                Ok(Shape::Whole)),

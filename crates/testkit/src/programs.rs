@@ -202,20 +202,19 @@ impl Verdict {
         if self.absent.is_some() {
             return Vec::new();
         }
-        let limit = program.limit.unwrap_or(Limit {
-            complete_min: program.complete_min - 0.5,
-            wrong_max: 0.0,
-            why: "",
-        });
+        let (complete_min, wrong_max) = (program.complete_min, 0.0);
+        let limit = program.limit.unwrap_or(Limit { complete_min, wrong_max, why: "" });
         let (whole, mut problems) = (&self.completeness, Vec::new());
         let wrong = self.wrong as f64 * 100.0 / whole.samples.max(1) as f64;
         if wrong > limit.wrong_max {
             problems.push(format!("{}: {wrong:.2} % of the samples break the grammar", self.name));
         }
-        if whole.samples < 300 {
+        if whole.samples < 50 {
             problems.push(format!("{}: only {} samples", self.name, whole.samples));
         }
-        if whole.percent() < limit.complete_min {
+        // Three more are chance where there are few samples.
+        let missing = (whole.samples - whole.complete) as f64;
+        if missing > whole.samples as f64 * (100.0 - limit.complete_min) / 100.0 + 3.0 {
             problems.push(format!("{}: {:.2} % are whole: {}", self.name, whole.percent(), whole.reasons()));
         }
         problems
