@@ -51,7 +51,7 @@ export interface UnnamedBinary {
   share: number;
   /** Part of the CPU time within such code itself. */
   leaf_share: number;
-  /** Distinct unnamed places. */
+  /** Unnamed places, those of each stored piece counted apart. */
   places: number;
   /** What would fix it. */
   hint: string;

@@ -52,11 +52,15 @@ struct ServerArgs {
     /// On whose behalf, if the server tells tenants apart
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
+
+    /// Bearer token, if the server asks for one
+    #[arg(long, value_name = "TOKEN", env = "HEARTH_TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
 impl ServerArgs {
     fn remote(self) -> Remote {
-        Remote { url: self.server, tenant: self.tenant }
+        Remote { url: self.server, tenant: self.tenant, token: self.token }
     }
 }
 

@@ -32,7 +32,7 @@ pub struct UnnamedBinary {
     pub leaf: i64,
     /// The sum over samples with unnamed code of this binary anywhere in their stack.
     pub total: i64,
-    /// Distinct unnamed places.
+    /// Unnamed places, those of each stored piece counted apart.
     pub places: usize,
 }
 

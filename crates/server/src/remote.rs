@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Frame, Incoming, SizeHint};
 use serde::Deserialize;
@@ -27,6 +27,8 @@ pub struct Remote {
     pub url: String,
     /// The tenant; none for a server that does not tell tenants apart.
     pub tenant: Option<String>,
+    /// What to show as a bearer token; none for a server that asks nobody.
+    pub token: Option<String>,
 }
 
 /// Symbols as a server describes them.
@@ -101,6 +103,9 @@ impl Remote {
         if let Some(tenant) = &self.tenant {
             request = request.header("x-scope-orgid", tenant);
         }
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
         let request = request.body(body).map_err(|error| format!("{}: {error}", self.url))?;
         let response = client::send(request).await.map_err(|error| error.to_string())?;
         let status = response.status();
@@ -110,6 +115,7 @@ impl Remote {
         }
         let reason = serde_json::from_slice(&answer).map(|refused: Refused| refused.error);
         Err(reason.unwrap_or_else(|_| match status {
+            StatusCode::UNAUTHORIZED => format!("{} wants to know who asks: give a token", self.url),
             StatusCode::NOT_FOUND => format!("{} is no Hearth server, or an old one", self.url),
             status => format!("{} answers {status}", self.url),
         }))

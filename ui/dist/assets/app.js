@@ -5396,7 +5396,7 @@ function UnnamedTable() {
 						}),
 						/* @__PURE__ */ a("th", {
 							class: "right",
-							title: "distinct addresses without a name",
+							title: "addresses without a name, each stored piece counted apart",
 							children: "Places"
 						}),
 						/* @__PURE__ */ a("th", { children: "What would name it" })

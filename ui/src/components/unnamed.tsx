@@ -34,7 +34,7 @@ export function UnnamedTable() {
                 <th class="right" title="part of the CPU time in stacks with unnamed code of it">
                   Total
                 </th>
-                <th class="right" title="distinct addresses without a name">
+                <th class="right" title="addresses without a name, each stored piece counted apart">
                   Places
                 </th>
                 <th>What would name it</th>

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use hearth_block::{Code, Frames, NamedFrame};
-use hearth_objfile::{ElfAddress, Kind, ObjectFile};
+use hearth_objfile::{ElfAddress, FileOffset, Kind, ObjectFile};
 use hearth_profile::unknown_function;
 use hearth_symbolize::index::{Error, Found, Inputs, Limits, Reader, Summary, build};
 use hearth_symbolize::{ReadAt, SourceFrame, headers};
+use hearth_unwind::{Arch, rows};
 
 use super::container::{CodeSegment, Facts};
 
@@ -63,6 +65,7 @@ pub(crate) struct Brought {
     /// Its size.
     pub bytes: u64,
     code: Vec<CodeSegment>,
+    object: ObjectFile,
     /// Whether it is separate debug information: its code is elsewhere.
     is_debug: bool,
 }
@@ -93,11 +96,11 @@ pub(crate) fn inspect(path: &Path) -> Result<Brought, String> {
         .collect();
     let is_debug = object.sections.iter().any(|section| section.executable)
         && object.sections.iter().filter(|section| section.executable).all(|section| section.file_size == 0);
-    let build_id = object.build_id.ok_or(
+    let build_id = object.build_id.clone().ok_or(
         "it has no GNU build ID, by which profiles refer to it; link it with --build-id \
          (gcc and clang: -Wl,--build-id)",
     )?;
-    Ok(Brought { build_id, bytes: piece.bytes, code, is_debug })
+    Ok(Brought { build_id, bytes: piece.bytes, code, object, is_debug })
 }
 
 /// Writes the index of a file; what it covers and where its code is.
@@ -110,8 +113,34 @@ pub(super) fn write(
     let piece = Piece::whole(path).map_err(|error| format!("cannot be read: {error}"))?;
     let (binary, debug): (Option<&dyn ReadAt>, Option<&dyn ReadAt>) =
         if brought.is_debug { (None, Some(&piece)) } else { (Some(&piece), None) };
-    let inputs = Inputs { binary, debug, ..Inputs::default() };
+    let ranges = if brought.is_debug { Vec::new() } else { function_ranges(&piece, &brought.object) };
+    let inputs = Inputs { binary, debug, function_ranges: &ranges, ..Inputs::default() };
     build(&inputs, limits, out).map_err(|error| error.to_string())
+}
+
+/// Where functions begin and end, as the unwind table says: how code without a name is grouped.
+fn function_ranges(piece: &Piece, object: &ObjectFile) -> Vec<(ElfAddress, ElfAddress)> {
+    let ranges = || {
+        let arch = Arch::of(object.machine).filter(|_| object.class64)?;
+        let table = object.section(".eh_frame").filter(|section| !section.compressed)?;
+        let limits = rows::Limits::default();
+        let length =
+            usize::try_from(table.file_size).ok().filter(|length| *length <= limits.section_bytes_max)?;
+        let end = table.file_offset.0.checked_add(table.file_size).filter(|end| *end <= piece.bytes);
+        let mut bytes = vec![0; end.map(|_| length)?];
+        piece.read_exact_at(&mut bytes, table.file_offset.0).ok()?;
+        let eh_frame = Some(rows::Section { address: table.elf_address, bytes: &bytes });
+        let text = object.section(".text").map(|section| section.elf_address);
+        let input = rows::Input { arch, segments: &object.segments, eh_frame, debug_frame: None, text };
+        let built = rows::build(&input, &limits).ok()?;
+        let range = |offsets: &Range<u32>| {
+            let start = object.elf_address(FileOffset(offsets.start.into()))?;
+            Some((start, ElfAddress(start.0.checked_add(offsets.len() as u64)?)))
+        };
+        Some(built.functions().iter().filter_map(range).collect())
+    };
+    // Without such a table code is told apart by its address alone.
+    ranges().unwrap_or_default()
 }
 
 impl Brought {

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_codec::pyroscope::querier::{SelectMergeProfileRequest, SelectMergeStacktracesRequest};
+use hearth_codec::pyroscope::querier::{
+    SelectMergeProfileRequest, SelectMergeStacktracesRequest, SelectSeriesRequest, SelectSeriesResponse,
+};
 use hearth_codec::pyroscope::types::{CallSite, StackTraceSelector};
 use hearth_codec::pyroscope::{google, parca};
 use hearth_profile::{Location, Mapping, Profile, ProfileBatch, ResourceProfiles, Sample, ValueType};
@@ -42,6 +44,8 @@ struct Program {
     build_id: String,
     inlined: u64,
     main: u64,
+    /// Where `main` and `work` begin.
+    starts: [u64; 2],
 }
 
 impl Program {
@@ -75,8 +79,8 @@ impl Program {
             chain.starts_with("mix\n")
         });
         let inlined = inlined.expect("mix is inlined in work");
-        let main = range("main").start + 4;
-        Some(Self { build_id, inlined, main, dir })
+        let starts = ["main", "work"].map(|name| range(name).start);
+        Some(Self { build_id, inlined, main: starts[0] + 4, starts, dir })
     }
 
     fn file(&self, name: &str) -> Bytes {
@@ -143,10 +147,30 @@ async fn folded(server: &Running, selector: &str) -> Vec<String> {
     lines
 }
 
+fn below(call_site: &[&str]) -> StackTraceSelector {
+    let call_site = call_site.iter().map(|name| CallSite { name: (*name).to_owned() }).collect();
+    StackTraceSelector { call_site, ..StackTraceSelector::default() }
+}
+
+/// The sum of the time series of stacks that begin with a path.
+async fn series(server: &Running, call_site: &[&str]) -> i64 {
+    let (start, end) = range();
+    let request = SelectSeriesRequest {
+        profile_type_id: CPU.into(),
+        label_selector: "{}".into(),
+        start,
+        end,
+        step: 60.0,
+        stack_trace_selector: Some(below(call_site)),
+        ..SelectSeriesRequest::default()
+    };
+    let answer: SelectSeriesResponse = server.ask_proto("SelectSeries", &request).await;
+    answer.series.iter().flat_map(|series| &series.points).map(|point| point.value as i64).sum()
+}
+
 async fn pprof(server: &Running, call_site: &[&str]) -> google::Profile {
     let (start, end) = range();
-    let call_site = call_site.iter().map(|name| CallSite { name: (*name).to_owned() }).collect();
-    let selector = StackTraceSelector { call_site, ..StackTraceSelector::default() };
+    let selector = below(call_site);
     let request = SelectMergeProfileRequest {
         profile_type_id: CPU.into(),
         label_selector: "{}".into(),
@@ -186,6 +210,9 @@ async fn assert_named(server: &Running, samples: i64, case: &str) {
     // Below a function that was an address when it was stored.
     assert_eq!(sum(&pprof(server, &["main", "work"]).await), samples * PERIOD, "{case}");
     assert_eq!(sum(&pprof(server, &["main", "other"]).await), 0, "{case}");
+    for (path, want) in [(["main", "work"], samples * PERIOD), (["main", "other"], 0)] {
+        assert_eq!(series(server, &path).await, want, "{case}: {path:?}");
+    }
     let (start, end) = range();
     let request = SelectMergeStacktracesRequest {
         profile_type_id: CPU.into(),
@@ -217,10 +244,13 @@ async fn stored_addresses_become_names_when_symbols_come() {
     let before = folded(&server, "{}").await;
     let unnamed = format!("app+{:#x};app+{:#x} {}", program.main, program.inlined, 5 * PERIOD);
     assert!(before.contains(&unnamed), "{before:?}");
-    // The stripped program knows nothing but where its functions begin, if that.
-    let answer = server.send("POST", "/api/v1/symbols", &[], program.file("stripped")).await;
-    assert!(matches!(answer.status, 200 | 400), "{}", answer.text());
-    assert!(!folded(&server, "{}").await.iter().any(|line| line.contains("work")));
+    // The stripped program knows where its functions begin: that groups, and counts as no name.
+    let kept = bring(&server, "stripped", program.file("stripped")).await;
+    assert_eq!((&kept["functions"], &kept["lines"]), (&json!(0), &json!(false)));
+    let [main, work] = program.starts.map(|start| format!("app+fn@{start:#x}"));
+    assert_eq!(folded(&server, "{}").await, [format!("{main};{work} {}", 10 * PERIOD)]);
+    let unnamed = server.get("/api/v1/unnamed").await.json();
+    assert_eq!((&unnamed["leaf"], &unnamed["binaries"][0]["places"]), (&json!(10 * PERIOD), &json!(8)));
     let kept = bring(&server, "app.debug", program.file("app.debug")).await;
     assert_eq!(
         (&kept["build_id"], &kept["lines"], &kept["taken"]),
@@ -393,6 +423,28 @@ async fn hostile_files_are_refused_with_a_reason() {
         let answer = server.send("POST", "/api/v1/symbols", &[], file).await;
         assert_eq!(answer.status, status, "{case}: {}", answer.text());
         assert!(answer.json()["error"].as_str().unwrap().contains(want), "{case}: {}", answer.text());
+    }
+    // Compressed debug information that claims to be a terabyte, and one whose bytes are noise.
+    run(program.dir.path(), "objcopy", &["--compress-debug-sections=zlib", "app", "packed"]);
+    let packed = program.file("packed").to_vec();
+    let headers: Vec<usize> = packed
+        .windows(8)
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == [1, 0, 0, 0, 0, 0, 0, 0])
+        .map(|(at, _)| at)
+        .collect();
+    for (case, at, value) in [("terabyte", 8, 1_u64 << 40), ("noise", 24, u64::MAX)] {
+        let mut bytes = packed.clone();
+        // Also what only looks like the header of a compressed section: the more harm the better.
+        for header in
+            headers.iter().filter(|header| **header > packed.len() / 2 && **header + 32 <= packed.len())
+        {
+            bytes[header + at..header + at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let answer = server.send("POST", "/api/v1/symbols", &[], bytes).await;
+        assert!(matches!(answer.status, 200 | 400), "{case}: {}", answer.text());
+        let forget = format!("/api/v1/symbols/{}", program.build_id);
+        server.send("DELETE", &forget, &[], "").await;
     }
     let other = "00".repeat(20);
     let answer = server.send("POST", &format!("/api/v1/symbols?build_id={other}"), &[], app.clone()).await;
@@ -615,7 +667,7 @@ async fn losses_of_agents_are_shown_and_are_no_labels() {
 async fn files_are_brought_from_the_command_line() {
     let Some(program) = Program::build() else { return };
     let server = start("", &[]).await;
-    let remote = hearth_server::Remote { url: server.url.clone(), tenant: None };
+    let remote = hearth_server::Remote { url: server.url.clone(), tenant: None, token: None };
     let kept = remote.upload(&program.path("app.debug")).await.unwrap();
     assert_eq!((kept.build_id.as_str(), kept.lines, kept.taken), (program.build_id.as_str(), true, true));
     assert!(!remote.upload(&program.path("app.debug")).await.unwrap().taken);
@@ -627,7 +679,7 @@ async fn files_are_brought_from_the_command_line() {
     for (url, want) in
         [("localhost:1", "expected http://"), ("http://127.0.0.1:1", "cannot reach 127.0.0.1:1")]
     {
-        let remote = hearth_server::Remote { url: url.to_owned(), tenant: None };
+        let remote = hearth_server::Remote { url: url.to_owned(), tenant: None, token: None };
         let error = remote.list().await.unwrap_err();
         assert!(error.contains(want), "{error}");
     }
