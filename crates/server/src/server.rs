@@ -9,15 +9,19 @@ use hearth_store::{Options, Store};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::http::{App, Peer, router};
 use crate::symbols::{Debuginfod, Shelf, Symbols};
 use crate::tenants::{Tenants, watch_file};
+use crate::tls::acceptor;
 
 /// How long running requests may take after the order to stop.
 const GRACE: Duration = Duration::from_millis(500);
@@ -49,9 +53,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file with limits of single tenants is wrong.
+    /// A file that the configuration names is wrong: limits of tenants, credentials, certificate.
     #[error("{0}")]
-    Overrides(String),
+    File(String),
     /// The symbols cannot be read.
     #[error("cannot read the symbols in {dir}: {source}")]
     Symbols {
@@ -92,7 +96,10 @@ impl Server {
     ///
     /// As [`Self::start`].
     pub async fn start_with(config: Config, options: Options) -> Result<Self, Error> {
-        let tenants = Arc::new(Tenants::new(&config).map_err(Error::Overrides)?);
+        let tenants = Arc::new(Tenants::new(&config).map_err(Error::File)?);
+        let access = config.credentials_file.as_deref().map_or_else(|| Ok(Access::default()), Access::load);
+        let access = access.map_err(Error::File)?;
+        let tls = acceptor(config.tls_cert.as_ref(), config.tls_key.as_ref()).map_err(Error::File)?;
         let (listener, address) = bind(&config.listen_host, config.listen_port).await?;
         warn(&config, address);
         let mut listeners = vec![listener];
@@ -119,12 +126,12 @@ impl Server {
             let debuginfod = Debuginfod { symbols: symbols.clone(), store: store.clone(), urls, interval };
             tokio::spawn(debuginfod.run(stopped.clone()));
         }
-        let app = Arc::new(App::new(config, store, symbols, tenants));
+        let app = Arc::new(App::new(config, store, symbols, tenants, access));
         let store = app.store().clone();
         let router = router(app);
         let accepting = listeners
             .into_iter()
-            .map(|listener| tokio::spawn(accept(listener, router.clone(), stopped.clone())))
+            .map(|listener| tokio::spawn(accept(listener, router.clone(), tls.clone(), stopped.clone())))
             .collect();
         tracing::info!(%address, otlp = ?otlp_addresses, "ready");
         Ok(Self { address, otlp_addresses, stop, accepting, store })
@@ -183,16 +190,21 @@ fn warn(config: &Config, address: SocketAddr) {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    if !address.ip().is_loopback() {
+    if !address.ip().is_loopback() && config.credentials_file.is_none() {
         tracing::warn!(
             %address,
             "listening beyond this host without authentication: whoever reaches this port can read and write profiles; \
-             use --listen 127.0.0.1:4040 or put an authenticating proxy in front"
+             use --listen 127.0.0.1:4040, --auth.credentials-file or an authenticating proxy in front"
         );
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -206,9 +218,9 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
         };
         match accepted {
             (slot, Ok((stream, peer))) => {
-                let (router, stopped) = (router.clone(), stopped.clone());
+                let (router, tls, stopped) = (router.clone(), tls.clone(), stopped.clone());
                 connections.spawn(async move {
-                    serve(stream, peer, router, stopped).await;
+                    greet(stream, peer, router, tls, stopped).await;
                     drop(slot);
                 });
             }
@@ -225,12 +237,32 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     connections.shutdown().await;
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
+/// Waits for the first byte, without which hyper would wait for ever, and speaks TLS if configured.
+async fn greet(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stopped: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
-    // Until the first byte hyper would wait without a limit.
     if !matches!(tokio::time::timeout(HEADER_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
         return;
     }
+    let Some(tls) = tls else { return serve(stream, peer, router, stopped).await };
+    match tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => serve(stream, peer, router, stopped).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
+        Err(_) => tracing::debug!(%peer, "TLS took too long"),
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer.ip()));
         request.map(axum::body::Body::new)

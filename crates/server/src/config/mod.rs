@@ -52,6 +52,12 @@ pub struct Config {
     pub listen_port: u16,
     /// Further addresses to listen on: those that OTLP senders expect.
     pub otlp_listen: Vec<(String, u16)>,
+    /// The file with tokens and passwords; without it nobody is asked.
+    pub credentials_file: Option<PathBuf>,
+    /// The certificate for TLS, a PEM file.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, a PEM file.
+    pub tls_key: Option<PathBuf>,
     /// The file with limits of single tenants.
     pub overrides_file: Option<PathBuf>,
     /// How often to look whether it has changed.
@@ -157,6 +163,9 @@ impl Default for Config {
             listen_host: "0.0.0.0".to_owned(),
             listen_port: 4040,
             otlp_listen: Vec::new(),
+            credentials_file: None,
+            tls_cert: None,
+            tls_key: None,
             overrides_file: None,
             overrides_period: Duration::from_secs(10),
             data_dir: PathBuf::from("hearth-data"),

@@ -142,6 +142,12 @@ settings! {
         |config, value: TextList| config.symbols.debuginfod_urls = value;
     "otlp.listen" "" Kind::TextList, "further addresses for OTLP, such as 0.0.0.0:4317,0.0.0.0:4318; each takes gRPC and HTTP; default none",
         |config, value: TextList| config.otlp_listen = value.iter().map(|text| host_and_port(text)).collect::<Result<_, _>>()?;
+    "auth.credentials-file" "" Kind::Text, "file of who may ask, a line each: bearer TOKEN, or basic USER:PASSWORD; default: everybody",
+        |config, value: Text| config.credentials_file = Some(not_empty(value)?.into());
+    "server.http-tls-cert-path" "server.http_tls_config.cert_file" Kind::Text, "PEM file with the certificate for TLS",
+        |config, value: Text| config.tls_cert = (!value.is_empty()).then(|| value.into());
+    "server.http-tls-key-path" "server.http_tls_config.key_file" Kind::Text, "PEM file with its key",
+        |config, value: Text| config.tls_key = (!value.is_empty()).then(|| value.into());
     "runtime-config.file" "runtime_config.file" Kind::Text, "YAML file with limits of single tenants under overrides:, read again when it changes",
         |config, value: Text| config.overrides_file = (!value.is_empty()).then(|| value.into());
     "runtime-config.reload-period" "runtime_config.period" Kind::Duration, "how often to look whether that file has changed; default 10s",
@@ -275,7 +281,6 @@ pub(super) fn known_key(path: &str) -> bool {
         .iter()
         .any(|known| path == *known || path.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')))
         || ["storage.azure", "storage.swift", "storage.cos", "storage.storage_prefix"].contains(&path)
-        || path.starts_with("server.http_tls_config")
         || path.starts_with("server.grpc_")
 }
 

@@ -44,6 +44,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use indexmap::IndexMap;
 use tokio::sync::Semaphore;
 
+use crate::access::{self, Access};
 use crate::config::{Config, IngestLimits, QueryLimits};
 use crate::ingest::{Reason, Sent};
 use crate::metrics::Metrics;
@@ -79,6 +80,7 @@ pub(crate) struct App {
     bodies: body::Budget,
     symbols: Arc<Symbols>,
     tenants: Arc<Tenants>,
+    access: Access,
     /// What was said already and need not be said again.
     said: Mutex<HashSet<String>>,
     hosts: Mutex<IndexMap<(String, String), Host>>,
@@ -91,6 +93,7 @@ impl App {
         store: Arc<Store>,
         symbols: Arc<Symbols>,
         tenants: Arc<Tenants>,
+        access: Access,
     ) -> Self {
         let snapshots = store.clone();
         let engine = Engine::new(Arc::new(move || snapshots.snapshot()));
@@ -101,6 +104,7 @@ impl App {
             bodies: body::Budget::new(config.body_bytes_max.saturating_mul(2)),
             symbols,
             tenants,
+            access,
             said: Mutex::default(),
             hosts: Mutex::default(),
             metrics: Metrics::default(),
@@ -257,11 +261,12 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-/// Counts and times every request under the name of its route.
+/// Counts and times every request under the name of its route; turns away whoever may not ask.
 async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = route_name(request.uri().path());
     let started = Instant::now();
-    let response = next.run(request).await;
+    let allowed = app.access.allows(request.uri().path(), request.headers());
+    let response = if allowed { next.run(request).await } else { access::refusal(request.headers()) };
     app.metrics.request(&route, response.status().as_u16(), started.elapsed());
     response
 }

@@ -1,6 +1,8 @@
 //! The server as its clients see it: real sockets, real clients, one process.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod doors;
