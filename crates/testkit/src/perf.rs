@@ -88,7 +88,7 @@ pub fn perf_record(command: &Command, frequency: u32, folder: &Path) -> Result<S
     let data = folder.join("perf.data");
     let mut record = Command::new("perf");
     let frequency = frequency.to_string();
-    record.args(["record", "-q", "-e", "cpu-clock", "-F", &frequency, "--call-graph", "dwarf,32768"]);
+    record.args(["record", "-q", "-e", "cpu-clock", "-F", &frequency, "--call-graph", "dwarf,65528"]);
     record.args(["-m", "16M", "-o"]).arg(&data).arg("--").arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {
         value.map(|value| record.env(key, value));
