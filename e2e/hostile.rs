@@ -88,8 +88,11 @@ fn anonymous_bytes() -> u64 {
     kib * 1024
 }
 
+/// Other bytes at an offset of a file.
+type Patch = (u64, Vec<u8>);
+
 /// A copy of a program of ours with other bytes at some places.
-fn patched(folder: &Path, name: &str, patches: &[(u64, Vec<u8>)]) -> PathBuf {
+fn patched(folder: &Path, name: &str, patches: &[Patch]) -> PathBuf {
     let path = folder.join(name);
     fs::copy(program("shares-rows"), &path).expect("a copy");
     let mut file = fs::OpenOptions::new().write(true).open(&path).expect("it opens");
@@ -127,7 +130,7 @@ fn files_that_lie_cost_little_and_harm_nobody() {
     let (header, offset, size) = eh_frame(&elf);
     let four_gb = (4u64 << 30).to_le_bytes().to_vec();
     let bytes = usize::try_from(size).expect("a small section");
-    let lies: Vec<(&str, Vec<(u64, Vec<u8>)>)> = vec![
+    let lies: Vec<(&str, Vec<Patch>)> = vec![
         ("claims-4-gb", vec![(header + 32, four_gb.clone())]),
         ("starts-at-4-gb", vec![(header + 24, four_gb)]),
         ("sections-elsewhere", vec![(40, u64::MAX.to_le_bytes().to_vec())]),
