@@ -380,7 +380,7 @@ __attribute__((noinline)) u64 tail_add(u32 slot)
 	__builtin_memset(tail, 0, sizeof(*tail));
 	tail->known = regs->known;
 	__builtin_memcpy(tail->registers, regs->other, sizeof(regs->other));
-#if defined(KNOWN_BX_AT)
+#if !defined(__TARGET_ARCH_arm64)
 	if (regs->known & KNOWN_BX_AT &&
 	    read_user(&tail->registers[REGISTER_BX], sizeof(u64), regs->other[REGISTER_BX]))
 		tail->known &= ~(1ull << REGISTER_BX);

@@ -320,6 +320,14 @@ pub(crate) fn mapping_entry(
     [start, end, offset, u64::from(id) | flags << 32]
 }
 
+/// Key of the map `filter_rules`: `struct filter_rule`.
+pub(crate) type FilterRule = [u64; 5];
+
+/// The rule for all processes of a PID namespace, by its inode. `enum filter_kind` has more kinds.
+pub(crate) fn pid_namespace_rule(inode: u32) -> FilterRule {
+    [3, inode.into(), 0, 0, 0]
+}
+
 /// Whether a process is sampled: `enum verdict`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

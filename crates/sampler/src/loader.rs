@@ -7,9 +7,12 @@ use aya::maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::{PerfEvent, Program, ProgramError, ProgramFd, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 
-use crate::abi::{Counter, LostKey, ProcessVerdict, Verdict, process_verdict};
+use crate::abi::{
+    Counter, FilterRule, LostKey, ProcessVerdict, Verdict, pid_namespace_rule, process_verdict,
+};
 use crate::error::StartError;
 use crate::fallback::ProcessMap;
+use crate::filter::{Filters, Rule};
 use crate::kernel::{self, Capabilities, Capability, Version};
 use crate::settings::{Settings, Target};
 use crate::tables::FilesMap;
@@ -33,6 +36,8 @@ const RING_BYTES_PER_CPU: u32 = 1 << 15;
 const RING_BYTES_MAX: u32 = 1 << 24;
 /// An exec takes up to 5 kB: arguments and environment.
 const EVENTS_BYTES: u32 = 1 << 18;
+/// Filter rules which the kernel side decides alone.
+const RULES_MAX: u32 = 512;
 /// Processes on which there is a verdict, where there are filters.
 const VERDICTS_MAX: u32 = 16_384;
 /// Processes whose mappings user space tells, where the kernel side cannot find them.
@@ -161,7 +166,7 @@ fn load_level(settings: &Settings, overrides: &Overrides, raw_frames: bool) -> R
         .map_max_entries("samples", ring_bytes)
         .map_max_entries("events", EVENTS_BYTES)
         .map_max_entries("verdicts", if filtered { VERDICTS_MAX } else { 1 })
-        .map_max_entries("filter_rules", 1)
+        .map_max_entries("filter_rules", if filtered { RULES_MAX } else { 1 })
         .map_max_entries("process_mappings", if raw_frames { PROCESSES_MAX } else { 1 })
         .load(object)
         .map_err(|error| refused("maps and relocations", &error))?;
@@ -169,6 +174,7 @@ fn load_level(settings: &Settings, overrides: &Overrides, raw_frames: bool) -> R
     if let Target::Processes(pids) = &settings.target {
         add_targets(&mut bpf, pids)?;
     }
+    add_rules(&mut bpf, &settings.filters)?;
     let map_bytes = map_bytes(&bpf);
     Ok(Loaded {
         sample_program,
@@ -231,6 +237,23 @@ fn add_targets(bpf: &mut Ebpf, pids: &[u32]) -> Result<(), StartError> {
     let target = process_verdict(0, Verdict::Target, 0);
     for pid in pids {
         verdicts.insert(pid, target, 0).map_err(|error| refused("verdicts", &error.into()))?;
+    }
+    Ok(())
+}
+
+/// Gives the kernel side the rules that it can decide alone, on a process' first sample.
+fn add_rules(bpf: &mut Ebpf, filters: &Filters) -> Result<(), StartError> {
+    let map = bpf.map_mut("filter_rules").ok_or_else(|| missing("filter_rules"))?;
+    let mut rules: BpfHashMap<_, FilterRule, u32> =
+        BpfHashMap::try_from(map).map_err(|error| refused("filter_rules", &error.into()))?;
+    for rule in &filters.exclude {
+        if let Rule { cgroup: None, container_id: None, executable: None, pid_namespace: Some(inode) } = rule
+        {
+            let exclude = Verdict::Exclude as u32;
+            rules
+                .insert(pid_namespace_rule(*inode), exclude, 0)
+                .map_err(|error| refused("filter_rules", &error.into()))?;
+        }
     }
     Ok(())
 }
