@@ -111,8 +111,8 @@ fn stacks_are_those_of_perf() {
         more.into_iter().for_each(|(key, count)| *to.entry(key).or_default() += count);
     };
     // In turn, so that both meet the same machine; each more than once to have samples enough.
-    while perf.iter().chain([&ours]).any(|counts| total(counts) < 5_000) {
-        for counts in &mut perf {
+    for _ in 0..20 {
+        for counts in perf.iter_mut().filter(|counts| total(counts) < 5_000) {
             let script = match perf_record(&program.command_to_run(), SAMPLES_PER_SECOND, folder.path()) {
                 Ok(script) => script,
                 Err(reason) if reason.ends_with("absent") => {
@@ -120,13 +120,24 @@ fn stacks_are_those_of_perf() {
                 }
                 Err(reason) => panic!("{reason}"),
             };
-            add(counts, comparable.perf(&script));
+            // In about half of its recordings perf 6.1 cannot unwind the C library at all: those are nothing
+            // to compare with.
+            let recording = comparable.perf(&script);
+            let whole = recording.iter().filter(|(stack, _)| stack.starts_with("sqlite3!"));
+            if whole.map(|(_, count)| count).sum::<i64>() * 10 >= total(&recording) * 9 {
+                add(counts, recording);
+            }
         }
-        let sampler = start();
-        program.run().unwrap_or_else(|error| panic!("{error}"));
-        let mut found = stacks(&sampler.collect().batch);
-        found.retain(|stack| stack.service == program.service());
-        add(&mut ours, comparable.ours(&found));
+        if total(&ours) < 5_000 {
+            let sampler = start();
+            program.run().unwrap_or_else(|error| panic!("{error}"));
+            let mut found = stacks(&sampler.collect().batch);
+            found.retain(|stack| stack.service == program.service());
+            add(&mut ours, comparable.ours(&found));
+        }
+    }
+    if perf.iter().any(|counts| total(counts) < 5_000) {
+        return say(&format!("{test}: skipped: whole stacks are absent from perf's recordings"));
     }
     let [perf, again] = &perf;
     let itself = distance(perf, again).expect("samples");
