@@ -342,6 +342,23 @@ fn a_stripped_program_is_named_by_its_separate_debug_information() {
 }
 
 #[test]
+fn a_few_addresses_are_named_without_reading_the_other_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = compile(folder.path(), "rustc", &["-O", "-g"]) else { return };
+    let file = open(&program);
+    let mut all = index(Some(&program), None, None);
+    let wanted = addresses(&program, 4);
+    let wanted: Vec<ElfAddress> = wanted.into_iter().map(ElfAddress).collect();
+    let inputs = Inputs { binary: Some(&file), addresses: Some(&wanted), ..Inputs::default() };
+    let (summary, bytes) = build(&inputs, &Limits::default(), Vec::new()).unwrap();
+    assert!(summary.ranges[0] < all.summary().ranges[0], "{summary:?} {:?}", all.summary());
+    let mut part = Reader::open(bytes).unwrap();
+    for address in wanted {
+        assert_eq!(frames(&mut part, address.0), frames(&mut all, address.0), "{address}");
+    }
+}
+
+#[test]
 fn functions_without_names_are_known_by_their_start() {
     let folder = tempfile::tempdir().unwrap();
     let Some(program) = compile(folder.path(), "gcc", &["-O2", "-s"]) else { return };

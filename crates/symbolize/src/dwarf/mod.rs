@@ -9,8 +9,8 @@
 //! .debug_line ─▶ rows
 //! ```
 //!
-//! [`Dwarf::each_function`] walks all units, for an index of everything. [`Dwarf::units`] says which unit
-//! covers which addresses without reading their trees, and [`Dwarf::each_function_of`] reads one: for those
+//! [`Dwarf::each_function`] walks all units, for an index of everything;
+//! [`Dwarf::each_function_around`] only those that cover given addresses, as the roots of units say: for those
 //! who want a few addresses of a huge program.
 //!
 //! What is broken is left out: a unit that cannot be parsed has no functions, and the rest is read. The
@@ -29,7 +29,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use gimli::{EndianSlice, RunTimeEndian};
-use hearth_objfile::ObjectFile;
+use hearth_objfile::{ElfAddress, ObjectFile};
 
 use crate::index::{BuildError, Function, Inputs, Limits, OpenSplit, SplitUnit};
 use crate::sections::{Budget, Bytes};
@@ -221,12 +221,39 @@ impl<'a> Dwarf<'a> {
         Ok(())
     }
 
-    /// Gives the functions of one unit to `sink`.
+    /// Gives the functions of the units that cover any of `addresses` to `sink`.
     ///
     /// # Errors
     ///
     /// What `sink` fails with.
-    pub(crate) fn each_function_of(
+    pub(crate) fn each_function_around(
+        &self,
+        addresses: &[ElfAddress],
+        name_at: &NameAt<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), BuildError> {
+        let mut sorted: Vec<u64> = addresses.iter().map(|address| address.0).collect();
+        sorted.sort_unstable();
+        let (covered, unknown) = self.units();
+        let mut wanted: Vec<u32> = covered
+            .into_iter()
+            .filter(|(start, end, _)| {
+                let next = sorted.partition_point(|address| address < start);
+                sorted.get(next).is_some_and(|address| address < end)
+            })
+            .map(|(.., unit)| unit)
+            .chain(unknown)
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for unit in wanted {
+            self.each_function_of(unit as usize, name_at, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the functions of one unit to `sink`.
+    fn each_function_of(
         &self,
         index: usize,
         name_at: &NameAt<'_>,
@@ -245,8 +272,7 @@ impl<'a> Dwarf<'a> {
     }
 
     /// Which addresses each unit covers, as (start, end, unit), ascending; and the units that do not say.
-    #[expect(dead_code, reason = "the reader of single units comes next")]
-    pub(crate) fn units(&self) -> (Vec<(u64, u64, u32)>, Vec<u32>) {
+    fn units(&self) -> (Vec<(u64, u64, u32)>, Vec<u32>) {
         let mut covered = Vec::new();
         let mut unknown = Vec::new();
         for (index, place) in self.places.iter().enumerate() {

@@ -29,6 +29,9 @@ pub struct Inputs<'a> {
     pub split: Option<&'a OpenSplit<'a>>,
     /// Where functions begin and end as unwind tables say: code that nothing else knows is grouped by them.
     pub function_ranges: &'a [(ElfAddress, ElfAddress)],
+    /// If given, only the units of debug information that cover these addresses are read: for a few
+    /// addresses of a huge program.
+    pub addresses: Option<&'a [ElfAddress]>,
 }
 
 impl std::fmt::Debug for Inputs<'_> {
@@ -146,7 +149,11 @@ pub fn build<W: Write>(inputs: &Inputs<'_>, limits: &Limits, out: W) -> Result<(
             let dwarf = Dwarf::open(file.source, &file.object, inputs, limits, &budget);
             let name_at =
                 |address| tables.iter().find_map(|table| table.name_at(address)).map(<[u8]>::to_vec);
-            dwarf.each_function(&name_at, &mut |function| builder.add(function))?;
+            let mut sink = |function: &Function<'_>| builder.add(function);
+            match inputs.addresses {
+                None => dwarf.each_function(&name_at, &mut sink)?,
+                Some(addresses) => dwarf.each_function_around(addresses, &name_at, &mut sink)?,
+            }
         }
     }
     if is_go && let Some(binary) = inputs.binary {

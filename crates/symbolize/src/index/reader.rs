@@ -126,6 +126,11 @@ impl<S: ReadAt> Reader<S> {
         &self.summary
     }
 
+    /// Where the index is.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
     /// Appends the functions at `address`, innermost inlined function first.
     ///
     /// For a caller, `address` must lie within the call instruction (return address − 1).
