@@ -2,14 +2,15 @@
 //! their pages and applies rules as the reference does.
 
 mod common;
+mod random;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::Random;
 use hearth_objfile::ObjectFile;
 use hearth_unwind::{Arch, Frame, Memory, Outcome, Registers, Rule, Saved, Table, apply, encode};
+use random::Random;
 
 const FIRST_PAGE: u32 = 301;
 const STAMP: u32 = 0x5151;
@@ -32,13 +33,14 @@ fn compiled(arch: Arch) -> Option<PathBuf> {
 }
 
 fn run(binary: &Path, input: Vec<u8>) -> Vec<u64> {
-    let mut child = Command::new(binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
+    let mut child =
+        Command::new(binary).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut stdin = child.stdin.take().expect("it is piped");
     let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
+    let output = child.wait_with_output().expect("it ends");
+    writer.join().expect("no panic").expect("all is read");
     assert!(output.status.success());
-    output.stdout.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
+    output.stdout.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes"))).collect()
 }
 
 fn bytes_of(words: impl IntoIterator<Item = u64>) -> Vec<u8> {
