@@ -69,7 +69,7 @@ fn every_other_value_is_answered_by_name() {
         ("filters: {include: x}",        "filters::include: expected a list of rules"),
         ("filters: {include: [{}]}",     "filters: a rule without a condition; expected cgroup, container_id, executable or pid_namespace"),
         ("filters: {exclude: [{executable: ''}]}", "filters::exclude[0]::executable: a pattern of 0 bytes; expected 1 to 4096"),
-        ("filters: {exclude: [{exe: /bin/a}]}", "'filters::exclude[0]' has invalid keys: exe"),
+        ("filters: {exclude: [{exe: /bin/a, pid_namespace: 7}]}", "'filters.exclude[0]' has invalid keys: exe"),
         ("sample_per_second: 20",        "'' has invalid keys: sample_per_second"),
         ("off_cpu_threshold: 0.1",       "off_cpu_threshold: not implemented by Hearth yet, has no effect; only on-CPU time is sampled"),
         ("probabilistic_threshold: 50",  "probabilistic_threshold: not supported yet by Hearth; lower samples_per_second instead"),

@@ -246,8 +246,9 @@ impl Session<'_> {
     async fn run(self, launched: Option<&mut Launched>) -> Result<(Recording, Ending), String> {
         let mut watch = watch::Watch::new(&self.pids, self.arguments.duration)?;
         let samples_per_second = self.arguments.frequency;
-        let sampler = Sampler::start(Settings { samples_per_second, target: self.target, ..Settings::default() })
-            .map_err(|error| error.to_string())?;
+        let sampler =
+            Sampler::start(Settings { samples_per_second, target: self.target, ..Settings::default() })
+                .map_err(|error| error.to_string())?;
         let mut recording = Recording::new(samples_per_second);
         let started = Instant::now();
         watch.start(self.arguments.duration);
