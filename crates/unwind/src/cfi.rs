@@ -689,3 +689,19 @@ impl<'r> Writer<'r> {
         self.rows.statistics.unsupported = count;
     }
 }
+
+/// Where `.eh_frame` is, from `.eh_frame_hdr` (the segment `PT_GNU_EH_FRAME`), for files whose section
+/// headers were stripped. None if the header is of another version or encoding.
+pub fn eh_frame_address(header: Section<'_>) -> Option<ElfAddress> {
+    let mut bytes = Bytes::new(header.bytes, 0);
+    let (version, encoding) = (bytes.u8()?, bytes.u8()?);
+    let (_, _) = (bytes.u8()?, bytes.u8()?);
+    let at = header.address.0.wrapping_add(bytes.at() as u64);
+    let value = bytes.pointer(encoding & 0x0f)?;
+    match (version, encoding & 0xf0) {
+        (1, 0x00) => Some(ElfAddress(value)),
+        (1, 0x10) => Some(ElfAddress(value.wrapping_add(at))),
+        (1, 0x30) => Some(ElfAddress(value.wrapping_add(header.address.0))),
+        _ => None,
+    }
+}

@@ -42,6 +42,7 @@ mod stop;
 mod walk;
 
 pub use apply::{FP_UNKNOWN, apply, step};
+pub use cfi::eh_frame_address;
 pub use encode::encode;
 #[doc(hidden)]
 pub use encode::{Tuning, encode_tuned};

@@ -160,3 +160,12 @@ fn mutated_sections_never_panic() {
         }
     }
 }
+
+#[test]
+fn a_header_tells_where_the_section_is() {
+    let header = |bytes| hearth_unwind::eh_frame_address(Section { address: ElfAddress(0x1000), bytes });
+    assert_eq!(header(&[1, 0x1b, 3, 0x3b, 0x3c, 0, 0, 0]), Some(ElfAddress(0x1040)));
+    assert_eq!(header(&[1, 0x3b, 3, 0x3b, 0xf0, 0xff, 0xff, 0xff]), Some(ElfAddress(0x0ff0)));
+    assert_eq!(header(&[2, 0x1b, 3, 0x3b, 0x3c, 0, 0, 0]), None);
+    assert_eq!(header(&[1, 0x1b, 3]), None);
+}
