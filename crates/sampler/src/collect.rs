@@ -3,18 +3,17 @@
 //! Each distinct frame is symbolized once per window. What has no name keeps its address, and a stack
 //! whose walk stopped early says so at its root: no weight disappears and no frame is invented.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hearth_objfile::ElfAddress;
+use hearth_objfile::ObjectFile;
 use hearth_profile::{
     Attributes, Dictionary, FrameKind, Function, Line, Location, LocationId, Mapping, MappingId, Profile,
-    ProfileBatch, ResourceProfiles, Scope, StackId, ValueType,
+    ProfileBatch, ResourceProfiles, Scope, StackId, ValueType, unknown_function,
 };
-use hearth_symbolize::{FrameSource as _, KernelSymbols, Limits, SourceFrame, SymbolTable, demangle};
+use hearth_symbolize::{KernelSymbols, SourceFrame, demangle};
 use hearth_unwind::StopReason;
-use object::ReadCache;
 
 use crate::abi::{self, Frame};
 use crate::aggregate::Tag;
@@ -25,6 +24,7 @@ use crate::loss::LostOfProcess;
 use crate::processes::Identities;
 use crate::ring::Window;
 use crate::settings::SampleAttributes;
+use crate::symbols::{self, Symbols, Wanted};
 
 const KERNEL: &str = "[kernel]";
 
@@ -69,81 +69,29 @@ impl KernelNames {
     }
 }
 
-/// Functions of frames in files, kept from one window to the next: nine of ten frames come again, and
-/// demangling a name costs microseconds.
-#[derive(Debug, Default)]
-pub(crate) struct FrameNames {
-    frames: HashMap<(u32, u64), Arc<[SourceFrame]>, foldhash::fast::RandomState>,
-    /// Symbol tables by file, with the number of the look-up that used each last.
-    symbols: HashMap<u32, (Option<Arc<SymbolTable>>, u64)>,
-    lookups: u64,
-    bytes: usize,
-}
-
-impl FrameNames {
-    /// At about 200 bytes each, 3 MB. All are dropped when it is full: what is still hot is back soon.
-    const FRAMES_MAX: usize = 16_384;
-    /// Memory of symbol tables above which those least recently used are dropped.
-    const SYMBOLS_BYTES_MAX: usize = 24 << 20;
-    /// Bounds of one file's symbols: its owner decides what is in it.
-    const LIMITS: Limits = Limits { symbols_max: 2 << 20, names_bytes_max: 128 << 20 };
-
-    /// The functions at `address` of file `id`, innermost first.
-    fn lookup(&mut self, id: u32, facts: &FileFacts, address: ElfAddress) -> Arc<[SourceFrame]> {
-        if let Some(known) = self.frames.get(&(id, address.0)) {
-            return Arc::clone(known);
-        }
-        let mut frames = Vec::new();
-        if let Some(symbols) = self.symbols(id, facts) {
-            symbols.frames(address, &mut frames);
-        }
-        let frames: Arc<[SourceFrame]> = frames.into();
-        // A file that could not be opened may be known later.
-        if facts.object.is_some() {
-            if self.frames.len() >= Self::FRAMES_MAX {
-                self.frames.clear();
-            }
-            self.frames.insert((id, address.0), Arc::clone(&frames));
-        }
-        frames
-    }
-
-    fn symbols(&mut self, id: u32, facts: &FileFacts) -> Option<Arc<SymbolTable>> {
-        self.lookups += 1;
-        let now = self.lookups;
-        if let Some((symbols, used)) = self.symbols.get_mut(&id) {
-            *used = now;
-            return symbols.clone();
-        }
-        let content = facts.content.as_ref().filter(|_| facts.object.is_some())?;
-        let symbols = SymbolTable::from_elf_with(&ReadCache::new(content.reader()), &Self::LIMITS)
-            .inspect_err(|error| tracing::debug!(path = facts.path, %error, "no symbols"))
-            .ok()
-            .filter(|symbols| symbols.memory_bytes() <= Self::SYMBOLS_BYTES_MAX)
-            .map(Arc::new);
-        self.bytes += symbols.as_ref().map_or(0, |symbols| symbols.memory_bytes());
-        self.symbols.insert(id, (symbols.clone(), now));
-        while self.bytes > Self::SYMBOLS_BYTES_MAX {
-            let oldest = self.symbols.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id);
-            let Some((Some(dropped), _)) = oldest.and_then(|id| self.symbols.remove(&id)) else { continue };
-            self.bytes -= dropped.memory_bytes();
-        }
-        symbols
-    }
-}
-
 /// What is remembered between windows to name frames.
-#[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) kernel: KernelNames,
-    frames: FrameNames,
+    pub(crate) symbols: Arc<Symbols>,
 }
 
 impl Names {
+    pub(crate) fn new(symbols: Arc<Symbols>) -> Self {
+        Self { kernel: KernelNames::default(), symbols }
+    }
+
     /// Bytes held by symbols.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.kernel.memory_bytes() + self.frames.bytes
+        self.kernel.memory_bytes() + self.symbols.memory_bytes()
     }
+}
+
+/// A file of a window: what is known about it, what its names are shared by, its mapping.
+#[derive(Clone)]
+struct WindowFile {
+    facts: Option<Arc<FileFacts>>,
+    key: Arc<str>,
+    mapping: MappingId,
 }
 
 /// What a window's processes are and carry.
@@ -159,19 +107,22 @@ pub(crate) struct About<'a> {
 pub(crate) struct Builder<'a> {
     dictionary: Dictionary,
     locations: HashMap<u64, LocationId, foldhash::fast::RandomState>,
-    files: HashMap<u32, (Option<Arc<FileFacts>>, MappingId)>,
+    files: HashMap<u32, WindowFile>,
     table: &'a FileTable,
     names: &'a mut Names,
+    /// How long names may be waited for.
+    wait: Duration,
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(table: &'a FileTable, names: &'a mut Names) -> Self {
+    pub(crate) fn new(table: &'a FileTable, names: &'a mut Names, wait: Duration) -> Self {
         Self {
             dictionary: Dictionary::default(),
             locations: HashMap::default(),
             files: HashMap::new(),
             table,
             names,
+            wait,
         }
     }
 
@@ -182,16 +133,18 @@ impl<'a> Builder<'a> {
         };
         // Only what is let through is named: a process that is left out must not show in the dictionary.
         let nodes: Vec<(u32, Frame)> = window.aggregate.nodes().collect();
-        let mut needed = vec![false; nodes.len() + 1];
+        let mut needed = vec![None; nodes.len() + 1];
         for (process, node, ..) in window.aggregate.counts() {
             let mut at = if is_sampled(process) { node as usize } else { 0 };
-            while at > 0 && !std::mem::replace(&mut needed[at], true) {
+            while at > 0 && needed[at].replace(process).is_none() {
                 at = nodes[at - 1].0 as usize;
             }
         }
+        let in_process = nodes.iter().zip(&needed[1..]);
+        self.resolve(in_process.filter_map(|((_, frame), process)| Some((*frame, (*process)?))), about);
         let mut stacks = vec![StackId::NONE];
         for (index, (caller, frame)) in nodes.into_iter().enumerate() {
-            let stack = if needed[index + 1] {
+            let stack = if needed[index + 1].is_some() {
                 let caller = stacks.get(caller as usize).copied().unwrap_or_default();
                 let location = self.location(frame);
                 self.dictionary.push(caller, location)
@@ -257,32 +210,58 @@ impl<'a> Builder<'a> {
         self.dictionary.mapping(Mapping { filename, build_id, ..Mapping::default() })
     }
 
+    /// Asks for the names of all code at once, each file's together with a process that runs it.
+    fn resolve(&mut self, frames: impl Iterator<Item = (Frame, u32)>, about: &About<'_>) {
+        let mut wanted: HashMap<Arc<str>, Wanted> = HashMap::new();
+        for (frame, process) in frames {
+            let Frame::File { id, offset } = frame else { continue };
+            let file = self.file(id);
+            let Some(facts) = file.facts else { continue };
+            let Some(address) = facts.elf_address(offset) else { continue };
+            let pid = about.identities.get(&process).map(|(identity, _)| identity.pid);
+            let key = Arc::clone(&file.key);
+            let entry = wanted.entry(key).or_insert_with(|| Wanted {
+                key: file.key,
+                facts,
+                pid,
+                addresses: HashSet::new(),
+            });
+            entry.addresses.insert(address.0);
+        }
+        self.names.symbols.resolve(wanted.into_values().collect(), self.wait);
+    }
+
+    fn file(&mut self, id: u32) -> WindowFile {
+        if let Some(known) = self.files.get(&id) {
+            return known.clone();
+        }
+        let facts = self.table.get(id);
+        let waiting = self.table.waiting_name(id).filter(|name| !name.is_empty());
+        let path = facts.as_ref().map(|facts| facts.path.as_str()).or(waiting.as_deref());
+        let object = facts.as_ref().and_then(|facts| facts.object.as_ref());
+        let mapping =
+            self.mapping(path.unwrap_or("[unknown]"), object.and_then(|object| object.build_id.as_deref()));
+        let key = facts.as_ref().map_or_else(Arc::default, |facts| symbols::key(id, facts));
+        let file = WindowFile { facts, key, mapping };
+        self.files.insert(id, file.clone());
+        file
+    }
+
     fn file_location(&mut self, id: u32, offset: u64) -> Location {
-        let (facts, mapping) = match self.files.get(&id) {
-            Some(known) => known.clone(),
-            None => {
-                let facts = self.table.get(id);
-                let waiting = self.table.waiting_name(id).filter(|name| !name.is_empty());
-                let path = facts.as_ref().map(|facts| facts.path.as_str()).or(waiting.as_deref());
-                let object = facts.as_ref().and_then(|facts| facts.object.as_ref());
-                let mapping = self.mapping(
-                    path.unwrap_or("[unknown]"),
-                    object.and_then(|object| object.build_id.as_deref()),
-                );
-                self.files.insert(id, (facts.clone(), mapping));
-                (facts, mapping)
-            }
-        };
+        let WindowFile { facts, key, mapping } = self.file(id);
         let address = facts.as_ref().and_then(|facts| facts.elf_address(offset));
-        let source = match (&facts, address) {
-            (Some(facts), Some(address)) => self.names.frames.lookup(id, facts, address),
-            _ => Arc::default(),
+        let named = address.and_then(|address| self.names.symbols.get(&key, address.0)).unwrap_or_default();
+        let object = facts.as_ref().and_then(|facts| facts.object.as_ref());
+        let native = if object.is_some_and(ObjectFile::is_go) { FrameKind::Go } else { FrameKind::Native };
+        let kind = named.frames.first().map(|frame| frame.kind).filter(|kind| *kind > FrameKind::Native);
+        let lines = match (named.start, &facts) {
+            // Not a name, and marked as such: but code of one function is shown as one.
+            (Some(start), Some(facts)) => {
+                let name = unknown_function(&facts.path, start.0);
+                [self.line(&SourceFrame { name, ..SourceFrame::default() })].into()
+            }
+            _ => named.frames.iter().map(|frame| self.line(frame)).collect(),
         };
-        let is_go =
-            facts.as_ref().and_then(|facts| facts.object.as_ref()).is_some_and(|object| object.is_go());
-        let native = if is_go { FrameKind::Go } else { FrameKind::Native };
-        let kind = source.first().map(|frame| frame.kind).filter(|kind| *kind > FrameKind::Native);
-        let lines = source.iter().map(|frame| self.line(frame)).collect();
         // Without an ELF header, the offset in the file is the best address there is.
         let address = address.map_or(offset, |address| address.0);
         Location { mapping, address, lines, kind: kind.unwrap_or(native) }

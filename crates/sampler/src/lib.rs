@@ -43,6 +43,7 @@ mod selftest;
 mod settings;
 mod sideband;
 mod status;
+mod symbols;
 mod sys;
 mod tables;
 
@@ -69,6 +70,7 @@ use crate::mappings::Mapper;
 use crate::processes::{Identifier, Identities, ProcessTable, TellVerdict, lock};
 use crate::ring::{Accumulator, Command, Helpers, Ring, RingCounters, Window};
 use crate::sideband::SideBand;
+use crate::symbols::Symbols;
 use crate::sys::Clock;
 use crate::tables::{KernelChunks, Pool, Tables};
 
@@ -82,6 +84,8 @@ pub use status::Status;
 
 /// How long a collection waits for files and processes that are being read.
 const COLLECT_WAIT: Duration = Duration::from_secs(5);
+/// How long collecting waits for names in any case.
+const NAMES_WAIT_MIN: Duration = Duration::from_secs(1);
 /// How long stopping waits for threads.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
@@ -176,6 +180,7 @@ impl Sampler {
             side_band: degraded.is_some().then(SideBand::open).transpose()?,
             started,
         };
+        let (symbols, symbols_thread) = Symbols::spawn().map_err(StartError::system("start a thread"))?;
         let ring_thread = std::thread::Builder::new()
             .name("hearth-ring".into())
             .spawn(move || ring.run())
@@ -191,8 +196,8 @@ impl Sampler {
             helpers,
             budget,
             identifier,
-            names: Mutex::default(),
-            threads: vec![ring_thread, mapper_thread, identify_thread],
+            names: Mutex::new(Names::new(symbols)),
+            threads: vec![ring_thread, mapper_thread, identify_thread, symbols_thread],
             level,
             degraded,
             map_bytes,
@@ -224,7 +229,8 @@ impl Sampler {
             attributes: self.settings.attributes,
             period_ns: 1_000_000_000 / u64::from(self.settings.samples_per_second),
         };
-        let batch = Builder::new(&self.files, &mut names).build(&window, &about);
+        let limit = deadline.saturating_duration_since(Instant::now()).max(NAMES_WAIT_MIN);
+        let batch = Builder::new(&self.files, &mut names, limit).build(&window, &about);
         drop(names);
         let samples = window.aggregate.samples() - left_out;
         Collection { batch, samples, lost: self.losses.newly_lost(&self.counters) }
@@ -336,6 +342,7 @@ impl Drop for Sampler {
         self.threads.extend(self.helpers.lanes.stop());
         self.helpers.mapper.stop();
         self.identifier.stop();
+        lock(&self.names).symbols.stop();
         let until = Instant::now() + STOP_WAIT;
         for thread in self.threads.drain(..) {
             while !thread.is_finished() && Instant::now() < until {

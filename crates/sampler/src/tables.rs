@@ -26,6 +26,7 @@ use crate::files::{FileFacts, Prepare, Work};
 use crate::processes::lock;
 use crate::sys::Page;
 
+pub(crate) use build::function_ranges;
 pub(crate) use pool::{KernelChunks, PageId, Pool};
 
 /// The kernel side's map of files.

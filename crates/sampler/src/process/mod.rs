@@ -42,6 +42,7 @@ pub use open::{OpenError, open_mapped_file};
 pub use service::{ServiceNameSource, interpreted_name, kernel_thread_family, service_name};
 pub use stat::{Stat, parse_stat};
 
+pub(crate) use open::open_in_root;
 pub(crate) use service::base_name;
 
 /// The name all kernel threads share as a service.

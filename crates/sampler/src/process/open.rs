@@ -137,6 +137,18 @@ fn open_under_root(pid: u32, entry: &MapEntry) -> Result<(File, String), OpenErr
     Ok((file, path))
 }
 
+/// Opens a regular file at a path as a process sees it, inside its root directory.
+///
+/// # Errors
+///
+/// See [`OpenError`].
+pub(crate) fn open_in_root(pid: u32, path: &str) -> Result<File, OpenError> {
+    let root = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&root, flags, Mode::empty()).map_err(OpenError::io(root))?;
+    Ok(open_in(root.as_fd(), path)?.1)
+}
+
 /// Opens a regular file at a path that is resolved as if `root` were `/`; also says its inode.
 fn open_in(root: impl AsFd, path: &str) -> Result<(u64, File), OpenError> {
     let relative = path.trim_start_matches('/');

@@ -19,6 +19,21 @@ pub(super) fn bytes(facts: &FileFacts) -> u64 {
 
 /// Builds the table of a file; none if there is nothing to build it from.
 pub(super) fn table(facts: &FileFacts) -> Result<Option<(Arch, Table)>, Reason> {
+    let Some((arch, rows)) = file_rows(facts)? else { return Ok(None) };
+    let table = hearth_unwind::encode(&rows).map_err(|_| Reason::FileTooBig)?;
+    Ok(Some((arch, table)))
+}
+
+/// File offsets of functions as unwind information has them, ascending; none if there is none.
+pub(crate) fn function_ranges(facts: &FileFacts) -> Vec<std::ops::Range<u32>> {
+    match file_rows(facts) {
+        Ok(Some((_, rows))) => rows.functions().to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// The unwind rows of a file.
+fn file_rows(facts: &FileFacts) -> Result<Option<(Arch, rows::Rows)>, Reason> {
     let (Some(object), Some(content)) = (&facts.object, &facts.content) else { return Ok(None) };
     let Some(arch) = Arch::of(object.machine).filter(|_| object.class64) else { return Ok(None) };
     let read = |section: Option<&ElfSection>| -> Result<Option<Vec<u8>>, Reason> {
@@ -47,9 +62,7 @@ pub(super) fn table(facts: &FileFacts) -> Result<Option<(Arch, Table)>, Reason> 
         Err(rows::Error::TooLarge { .. }) => return Err(Reason::FileTooBig),
         Err(_) => return Err(Reason::FileMalformed),
     };
-    drop((eh_bytes, debug_bytes));
-    let table = hearth_unwind::encode(&rows).map_err(|_| Reason::FileTooBig)?;
-    Ok(Some((arch, table)))
+    Ok(Some((arch, rows)))
 }
 
 fn section<'b>(header: Option<&ElfSection>, bytes: Option<&'b [u8]>) -> Option<Section<'b>> {
