@@ -430,15 +430,16 @@ INLINE int saved_find(const struct registers *regs, u32 saved, s32 at, u64 cfa, 
 INLINE int signal_apply(struct registers *regs)
 {
 #if defined(__TARGET_ARCH_arm64)
-	u64 saved[33];
+	u64 last[2];
 
-	if (read_user(saved, sizeof(saved), regs->sp + 312))
+	/* x0 to x30, sp, pc; not through the stack, of which there is too little. */
+	if (read_user(regs->other, sizeof(u64) * 31, regs->sp + 312) ||
+	    read_user(last, sizeof(last), regs->sp + 312 + sizeof(u64) * 31))
 		return STOP_UNREADABLE;
-	__builtin_memcpy(regs->other, saved, sizeof(u64) * 31);
-	regs->fp = saved[29];
-	regs->lr = saved[30];
-	regs->sp = saved[31];
-	regs->ip = saved[32];
+	regs->fp = regs->other[29];
+	regs->lr = regs->other[30];
+	regs->sp = last[0];
+	regs->ip = last[1];
 	regs->known = 0x7fffffff;
 #else
 	/* r8-r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip */
