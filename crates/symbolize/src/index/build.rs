@@ -121,8 +121,8 @@ pub enum BuildError {
 /// See [`BuildError`]. What was written by then is no index.
 pub fn build<W: Write>(inputs: &Inputs<'_>, limits: &Limits, out: W) -> Result<(Summary, W), BuildError> {
     let mut builder = Builder { writer: Writer::new(out), limits };
-    let files: Vec<File<'_>> =
-        [inputs.debug, inputs.binary].into_iter().flatten().map(File::open).collect::<Result<_, _>>()?;
+    let files: Vec<Input<'_>> =
+        [inputs.debug, inputs.binary].into_iter().flatten().map(Input::parse).collect::<Result<_, _>>()?;
     let Some(main) = files.last() else {
         return Err(BuildError::Object("neither a file nor its debug information is given"));
     };
@@ -135,7 +135,7 @@ pub fn build<W: Write>(inputs: &Inputs<'_>, limits: &Limits, out: W) -> Result<(
         .binary
         .zip(files.last())
         .and_then(|(binary, file)| mini_debug_info(binary, &file.object, limits.decompressed_bytes_max / 8));
-    let mini = mini.as_ref().map(|bytes| File::open(bytes)).and_then(Result::ok);
+    let mini = mini.as_ref().map(|bytes| Input::parse(bytes)).and_then(Result::ok);
     let caches: Vec<_> = files.iter().chain(&mini).map(|file| headers(file.source)).collect();
     let mut tables = Vec::new();
     for (file, cache) in files.iter().chain(&mini).zip(&caches) {
@@ -188,13 +188,13 @@ pub(crate) fn bare(start: u64, end: u64, name: &[u8], source: Source) -> Functio
 }
 
 /// A file and what its headers say.
-struct File<'a> {
+struct Input<'a> {
     source: &'a dyn ReadAt,
     object: ObjectFile,
 }
 
-impl<'a> File<'a> {
-    fn open(source: &'a dyn ReadAt) -> Result<Self, hearth_objfile::Error> {
+impl<'a> Input<'a> {
+    fn parse(source: &'a dyn ReadAt) -> Result<Self, hearth_objfile::Error> {
         let object = ObjectFile::parse(&headers(source))?;
         Ok(Self { source, object })
     }
