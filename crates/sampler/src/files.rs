@@ -60,6 +60,8 @@ pub(crate) struct Job {
 pub(crate) struct FileFacts {
     /// Its path as its process saw it; its name if it was never opened.
     pub(crate) path: String,
+    /// Tells apart files with one build ID: the stripped and the whole one, say. 0 if it was never opened.
+    pub(crate) fingerprint: u64,
     /// Its ELF header; none if it is not ELF or was never opened.
     pub(crate) object: Option<ObjectFile>,
     /// Its bytes; none if it was never opened or was closed to save descriptors.
@@ -172,7 +174,7 @@ impl FileTable {
             Ok(facts) => (facts, 0),
             Err(reason) => {
                 tracing::debug!(pid = job.pid, file = job.name, %reason, "cannot open a sampled file");
-                let facts = FileFacts { path: job.name.clone(), object: None, content: None };
+                let facts = FileFacts { path: job.name.clone(), fingerprint: 0, object: None, content: None };
                 (Arc::new(facts), if before + 1 < ATTEMPTS_MAX { before + 1 } else { 0 })
             }
         };
@@ -221,6 +223,7 @@ fn evict(table: &mut Table) -> Vec<(u32, FileKey)> {
             if let Some(slot) = table.slots.get_mut(&id) {
                 let facts = FileFacts {
                     path: slot.facts.path.clone(),
+                    fingerprint: slot.facts.fingerprint,
                     object: slot.facts.object.clone(),
                     content: None,
                 };
@@ -242,7 +245,7 @@ mod tests {
     }
 
     fn facts(path: &str) -> Arc<FileFacts> {
-        Arc::new(FileFacts { path: path.into(), object: None, content: None })
+        Arc::new(FileFacts { path: path.into(), fingerprint: 0, object: None, content: None })
     }
 
     #[test]

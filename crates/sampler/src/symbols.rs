@@ -35,6 +35,8 @@ const NAMES_MAX: usize = 32_768;
 const BINARIES_BYTES_MAX: usize = 16 << 20;
 /// Binaries open at once: each has a file descriptor or two.
 const BINARIES_MAX: usize = 256;
+/// How much the thread gives way. More, and on a busy machine names come after their window went out.
+const NICE: i32 = 5;
 /// How often a file with unnamed code is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -57,10 +59,11 @@ pub(crate) struct Wanted {
     pub(crate) addresses: HashSet<u64>,
 }
 
-/// By what a file's names are shared: its build ID, else its id.
+/// By what a file's names are shared: its build ID and what tells apart files that have it in common; else
+/// its id.
 pub(crate) fn key(id: u32, facts: &FileFacts) -> Arc<str> {
     match facts.object.as_ref().and_then(|object| object.build_id.as_deref()) {
-        Some(build_id) => build_id.into(),
+        Some(build_id) => format!("{build_id} {:x}", facts.fingerprint).into(),
         None => format!("file {id}").into(),
     }
 }
@@ -97,7 +100,7 @@ impl Symbols {
         let symbols = Arc::new(Self::default());
         let shared = Arc::clone(&symbols);
         let thread = std::thread::Builder::new().name("hearth-symbols".into()).spawn(move || {
-            sys::lower_priority(15);
+            sys::lower_priority(NICE);
             shared.run();
         })?;
         Ok((symbols, thread))

@@ -494,7 +494,7 @@ mod tests {
 
     #[test]
     fn what_is_small_and_wanted_comes_first() {
-        let facts = Arc::new(FileFacts { path: "x".into(), object: None, content: None });
+        let facts = Arc::new(FileFacts { path: "x".into(), fingerprint: 0, object: None, content: None });
         let work = |id, bytes| Work { id, key: [0; 4], facts: Arc::clone(&facts), met_ns: 0, bytes };
         let works = [work(1, 1000), work(2, 100), work(3, 5000)];
         assert_eq!(best(&works, &HashMap::new()), Some(1));

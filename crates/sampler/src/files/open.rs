@@ -50,7 +50,18 @@ fn facts(path: String, content: Content) -> FileFacts {
     let object = ObjectFile::parse(&ReadCache::new(content.reader()))
         .inspect_err(|error| tracing::debug!(path, %error, "not an object file"))
         .ok();
-    FileFacts { path, object, content: Some(content) }
+    let fingerprint = fingerprint(&content);
+    FileFacts { path, fingerprint, object, content: Some(content) }
+}
+
+/// Size and checksum of the end, where names of symbols and the section table are. Linkers compute a build ID
+/// before they write symbols, and stripping a file keeps it.
+fn fingerprint(content: &Content) -> u64 {
+    const TAIL_BYTES: u64 = 4096;
+    let size = content.len().unwrap_or(0);
+    let tail = size.min(TAIL_BYTES);
+    let bytes = content.read_range(size - tail, tail, TAIL_BYTES).unwrap_or_default();
+    size << 32 | u64::from(crc32fast::hash(&bytes))
 }
 
 /// The vDSO, which the kernel maps into every process: read from our own memory.

@@ -19,7 +19,8 @@ fn facts(path: &Path) -> Arc<FileFacts> {
     let file = File::open(path).unwrap();
     let object = ObjectFile::parse(&ReadCache::new(file.try_clone().unwrap())).unwrap();
     let path = path.to_str().unwrap().to_owned();
-    Arc::new(FileFacts { path, object: Some(object), content: Some(Content::File(Arc::new(file))) })
+    let content = Some(Content::File(Arc::new(file)));
+    Arc::new(FileFacts { path, fingerprint: 0, object: Some(object), content })
 }
 
 fn run(command: &mut Command) -> bool {
