@@ -180,7 +180,8 @@ impl Sampler {
             side_band: degraded.is_some().then(SideBand::open).transpose()?,
             started,
         };
-        let (symbols, symbols_thread) = Symbols::spawn().map_err(StartError::system("start a thread"))?;
+        let (symbols, [quick_names, slow_names]) =
+            Symbols::spawn().map_err(StartError::system("start a thread"))?;
         let ring_thread = std::thread::Builder::new()
             .name("hearth-ring".into())
             .spawn(move || ring.run())
@@ -197,7 +198,7 @@ impl Sampler {
             budget,
             identifier,
             names: Mutex::new(Names::new(symbols)),
-            threads: vec![ring_thread, mapper_thread, identify_thread, symbols_thread],
+            threads: vec![ring_thread, mapper_thread, identify_thread, quick_names, slow_names],
             level,
             degraded,
             map_bytes,

@@ -1,14 +1,14 @@
 //! Names of code in files: built off the sampling path, shared by all processes with the same build ID.
 //!
 //! ```text
-//! window ─▶ addresses without a name yet ─▶ thread `hearth-symbols` ─▶ Binary: index, separate debug
-//!    ▲                                                                    information, unwind ranges
+//! window ─▶ addresses without a name yet ─▶ a thread per lane ─▶ Binary: index, separate debug
+//!    ▲                                                              information, unwind ranges
 //!    └────────────────────── names by build ID and address ◀─────────────────┘
 //! ```
 //!
 //! Whoever collects a window asks for its addresses at once and waits a bounded time; what is not named by
-//! then goes out by address, and is named in later windows. Small files come first, so that a program of
-//! hundreds of megabytes holds nobody up.
+//! then goes out by address, and is named in later windows. Small files come first and large ones have a lane
+//! of their own, so that a program of hundreds of megabytes holds nobody up.
 //!
 //! A file with unnamed code is looked at again now and then: its debug information may have been installed
 //! meanwhile, and then everything known about it is dropped and built again.
@@ -31,11 +31,13 @@ use binary::Binary;
 
 /// Names kept, by address. At about 200 bytes each, 6 MB.
 const NAMES_MAX: usize = 32_768;
-/// Memory of open binaries above which those used longest ago are closed.
-const BINARIES_BYTES_MAX: usize = 16 << 20;
-/// Binaries open at once: each has a file descriptor or two.
-const BINARIES_MAX: usize = 256;
-/// How much the thread gives way. More, and on a busy machine names come after their window went out.
+/// Memory of open binaries of a lane above which those used longest ago are closed.
+const BINARIES_BYTES_MAX: usize = 8 << 20;
+/// Binaries of a lane open at once: each has a file descriptor or two.
+const BINARIES_MAX: usize = 128;
+/// What is larger goes to the slow lane.
+const QUICK_BYTES_MAX: u64 = 16 << 20;
+/// How much the threads give way. More, and on a busy machine names come after their window went out.
 const NICE: i32 = 5;
 /// How often a file with unnamed code is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -76,14 +78,23 @@ struct Names {
     looked: Option<Instant>,
 }
 
+/// Which thread a file goes to; always the same one for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Quick,
+    Slow,
+}
+
 #[derive(Default)]
 struct State {
     queue: Vec<Wanted>,
-    busy: bool,
+    /// Threads that are naming something.
+    busy: u32,
     stopped: bool,
     names: HashMap<Arc<str>, Names>,
     count: usize,
-    bytes: usize,
+    /// Memory of open binaries, by lane.
+    bytes: [usize; 2],
 }
 
 /// Names of code in files.
@@ -94,19 +105,32 @@ pub(crate) struct Symbols {
     done: Condvar,
 }
 
-impl Symbols {
-    /// Starts the thread.
-    pub(crate) fn spawn() -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
-        let symbols = Arc::new(Self::default());
-        let shared = Arc::clone(&symbols);
-        let thread = std::thread::Builder::new().name("hearth-symbols".into()).spawn(move || {
-            sys::lower_priority(NICE);
-            shared.run();
-        })?;
-        Ok((symbols, thread))
+impl Wanted {
+    fn size(&self) -> u64 {
+        self.facts.content.as_ref().and_then(|content| content.len().ok()).unwrap_or(0)
     }
 
-    /// Lets the thread end after what it is doing.
+    fn lane(&self) -> Lane {
+        if self.size() <= QUICK_BYTES_MAX { Lane::Quick } else { Lane::Slow }
+    }
+}
+
+impl Symbols {
+    /// Starts the threads.
+    pub(crate) fn spawn() -> std::io::Result<(Arc<Self>, [JoinHandle<()>; 2])> {
+        let symbols = Arc::new(Self::default());
+        let start = |name: &str, lane: Lane| {
+            let shared = Arc::clone(&symbols);
+            std::thread::Builder::new().name(name.into()).spawn(move || {
+                sys::lower_priority(NICE);
+                shared.run(lane);
+            })
+        };
+        let threads = [start("hearth-symbols", Lane::Quick)?, start("hearth-symbols+", Lane::Slow)?];
+        Ok((symbols, threads))
+    }
+
+    /// Lets the threads end after what they are doing.
     pub(crate) fn stop(&self) {
         lock(&self.state).stopped = true;
         self.work.notify_all();
@@ -116,7 +140,7 @@ impl Symbols {
     pub(crate) fn memory_bytes(&self) -> usize {
         const NAME_BYTES: usize = 200;
         let state = lock(&self.state);
-        state.bytes + state.count * NAME_BYTES
+        state.bytes.iter().sum::<usize>() + state.count * NAME_BYTES
     }
 
     /// Asks for names and waits until they are there, at most `limit`.
@@ -136,7 +160,7 @@ impl Symbols {
             }
         }
         self.work.notify_all();
-        wait_while(&self.done, state, limit, |state| state.busy || !state.queue.is_empty());
+        wait_while(&self.done, state, limit, |state| state.busy > 0 || !state.queue.is_empty());
     }
 
     /// What is known about an address; none if it was not asked for or is not known yet.
@@ -144,9 +168,9 @@ impl Symbols {
         lock(&self.state).names.get(key)?.by_address.get(&address).cloned()
     }
 
-    fn run(&self) {
+    fn run(&self, lane: Lane) {
         let mut binaries: HashMap<Arc<str>, (Binary, Instant)> = HashMap::new();
-        while let Some(wanted) = self.next() {
+        while let Some(wanted) = self.next(lane) {
             let entry = binaries.entry(Arc::clone(&wanted.key));
             let (binary, used) =
                 entry.or_insert_with(|| (Binary::open(&wanted.facts, wanted.pid), Instant::now()));
@@ -159,26 +183,25 @@ impl Symbols {
             let named = binary.name(&wanted.facts, &addresses);
             self.store(&wanted.key, addresses.into_iter().zip(named));
             close(&mut binaries, &wanted.key);
-            lock(&self.state).bytes = binaries.values().map(|(binary, _)| binary.memory_bytes()).sum();
+            let bytes = binaries.values().map(|(binary, _)| binary.memory_bytes()).sum();
+            let mut state = lock(&self.state);
+            state.bytes[lane as usize] = bytes;
+            state.busy -= 1;
         }
     }
 
-    /// The smallest file with addresses to name; none when stopped.
-    fn next(&self) -> Option<Wanted> {
+    /// The smallest file of `lane` with addresses to name; none when stopped. Counts the thread as busy.
+    fn next(&self, lane: Lane) -> Option<Wanted> {
         let mut state = lock(&self.state);
-        state.busy = false;
         loop {
             if state.stopped {
                 state.queue.clear();
                 self.done.notify_all();
                 return None;
             }
-            let size = |wanted: &Wanted| {
-                wanted.facts.content.as_ref().and_then(|content| content.len().ok()).unwrap_or(0)
-            };
-            let sizes = state.queue.iter().map(size).enumerate();
-            if let Some((smallest, _)) = sizes.min_by_key(|(_, size)| *size) {
-                state.busy = true;
+            let of_lane = state.queue.iter().enumerate().filter(|(_, wanted)| wanted.lane() == lane);
+            if let Some((smallest, _)) = of_lane.min_by_key(|(_, wanted)| wanted.size()) {
+                state.busy += 1;
                 return Some(state.queue.swap_remove(smallest));
             }
             self.done.notify_all();

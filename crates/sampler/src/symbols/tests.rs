@@ -56,13 +56,13 @@ fn a_stripped_program_is_named_as_soon_as_its_debug_information_is_there() {
         .arg("stripped")
         .current_dir(folder.path())));
 
-    let (symbols, thread) = Symbols::spawn().unwrap();
+    let (symbols, threads) = Symbols::spawn().unwrap();
     let whole = ask(&symbols, &facts(&path("program")), start);
     assert_eq!(whole.frames.last().unwrap().name, "work");
     assert!(whole.frames[0].file.ends_with("program.c") && whole.frames[0].line > 0);
 
     // The same build ID, but a new agent: the file it remembers by name is not there yet.
-    let (fresh, fresh_thread) = Symbols::spawn().unwrap();
+    let (fresh, fresh_threads) = Symbols::spawn().unwrap();
     std::fs::rename(path("kept"), path("elsewhere")).unwrap();
     let stripped = facts(&path("stripped"));
     let unnamed = ask(&fresh, &stripped, start);
@@ -71,8 +71,10 @@ fn a_stripped_program_is_named_as_soon_as_its_debug_information_is_there() {
     std::fs::rename(path("elsewhere"), path("kept")).unwrap();
     lock(&fresh.state).names.values_mut().for_each(|names| names.looked = None);
     assert_eq!(ask(&fresh, &stripped, start).frames.last().unwrap().name, "work");
-    for (symbols, thread) in [(symbols, thread), (fresh, fresh_thread)] {
+    for (symbols, threads) in [(symbols, threads), (fresh, fresh_threads)] {
         symbols.stop();
-        thread.join().unwrap();
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 }
