@@ -46,7 +46,7 @@ fn cpu_of_short_processes_goes_to_named_functions_of_their_service() {
         say(&text);
         assert!(found.percent() >= least, "{text}");
         // A sampler that counts twice would pass the bound above. Interrupts are sampled, but not accounted.
-        assert!(found.percent() <= 110.0, "{text}");
-        assert!(found.whole_chain * 100 >= found.of_service * 90, "{text}");
+        assert!(found.percent() <= 115.0, "{text}");
+        assert!(found.whole_chain * 100 >= found.of_service * 80, "{text}");
     }
 }

@@ -36,9 +36,9 @@ const BINARIES_BYTES_MAX: usize = 8 << 20;
 /// Binaries of a lane open at once: each has a file descriptor or two.
 const BINARIES_MAX: usize = 128;
 /// What is larger goes to the slow lane.
-const QUICK_BYTES_MAX: u64 = 16 << 20;
-/// How much the threads give way. More, and on a busy machine names come after their window went out.
-const NICE: i32 = 5;
+const QUICK_BYTES_MAX: u64 = 4 << 20;
+/// How much the slow lane gives way. More, and on a busy machine names come after their window went out.
+const SLOW_NICE: i32 = 5;
 /// How often a file with unnamed code is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -122,7 +122,9 @@ impl Symbols {
         let start = |name: &str, lane: Lane| {
             let shared = Arc::clone(&symbols);
             std::thread::Builder::new().name(name.into()).spawn(move || {
-                sys::lower_priority(NICE);
+                if lane == Lane::Slow {
+                    sys::lower_priority(SLOW_NICE);
+                }
                 shared.run(lane);
             })
         };

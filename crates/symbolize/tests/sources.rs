@@ -224,11 +224,11 @@ fn run(command: &mut Command) -> bool {
     match command.output() {
         Ok(output) if output.status.success() => true,
         Ok(output) => {
-            println!("skipped: {command:?}: {}", String::from_utf8_lossy(&output.stderr));
+            println!("skipped: absent: {command:?}: {}", String::from_utf8_lossy(&output.stderr));
             false
         }
         Err(error) => {
-            println!("skipped: {command:?}: {error}");
+            println!("skipped: absent: {command:?}: {error}");
             false
         }
     }
@@ -269,7 +269,7 @@ fn chains_are_those_addr2line_finds() {
         // Nor does binutils 2.40 read lines of units of 64 bits.
         let reads = if options.contains(&"-gdwarf64") { "clang" } else { compiler };
         let Some(wanted) = addr2line(reads, &program, &addresses) else {
-            println!("skipped: no addr2line");
+            println!("skipped: absent: addr2line");
             return;
         };
         check(

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::grammar::{Grammar, Shape};
 use crate::process::Child;
 use crate::real::{is_present, output, program_source};
-use crate::stacks::{Completeness, Stack, stacks};
+use crate::stacks::{Completeness, Stack, StackFrame, stacks};
 
 /// One way to build and run a program.
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +156,9 @@ pub fn compile(compiler: &str, flags: &str, sources: &str, to: &Path) -> Result<
     output(Command::new(compiler).args(flags.split_whitespace()).arg("-o").arg(to).args(sources)).map(drop)
 }
 
+/// Names that may come after their window, in percent of samples.
+const UNNAMED_PERCENT_MAX: i64 = 2;
+
 /// What sampling showed of one program.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -167,6 +170,9 @@ pub struct Verdict {
     pub completeness: Completeness,
     /// Samples with only start or end code in them.
     pub library_only: i64,
+    /// Samples with an address of the program instead of a name, which no grammar can judge: the name came
+    /// after their window.
+    pub unnamed: i64,
     /// Stacks which break the grammar, with how often; at most 20 of them.
     pub errors: BTreeMap<String, i64>,
     /// Samples whose stack breaks the grammar.
@@ -182,13 +188,14 @@ impl Verdict {
         let (whole, depth) =
             (&self.completeness, self.completeness.frames / self.completeness.samples.max(1));
         let mut text = format!(
-            "{:<18} {:>7} samples {:>5} frames {:>7.2} % complete {:>5} wrong {:>5} outside main  {}",
+            "{:<18} {:>7} samples {:>5} frames {:>7.2} % complete {:>5} wrong {:>5} outside main {:>5} unnamed  {}",
             self.name,
             whole.samples,
             depth,
             whole.percent(),
             self.wrong,
             self.library_only,
+            self.unnamed,
             whole.reasons()
         );
         for (error, count) in self.errors.iter().take(5) {
@@ -209,6 +216,10 @@ impl Verdict {
         if wrong > limit.wrong_max {
             problems.push(format!("{}: {wrong:.2} % of the samples break the grammar", self.name));
         }
+        if self.unnamed * 100 > whole.samples * UNNAMED_PERCENT_MAX {
+            problems
+                .push(format!("{}: {} of {} samples are unnamed", self.name, self.unnamed, whole.samples));
+        }
         if whole.samples < 50 {
             problems.push(format!("{}: only {} samples", self.name, whole.samples));
         }
@@ -223,6 +234,11 @@ impl Verdict {
     fn judge(&mut self, program: &Program, grammar: &Grammar, stack: &Stack) {
         self.completeness.add(stack);
         let frames = stack.user_frames();
+        let is_unnamed = |frame: &StackFrame| frame.function.is_empty() && frame.file_name() == self.name;
+        if frames.iter().any(is_unnamed) {
+            self.unnamed += stack.count;
+            return;
+        }
         let judged = grammar.check(frames, stack.stop.is_some());
         let judged = judged.and_then(|shape| program.check_depth(stack).map(|()| shape));
         match judged {
