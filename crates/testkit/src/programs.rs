@@ -156,8 +156,9 @@ pub fn compile(compiler: &str, flags: &str, sources: &str, to: &Path) -> Result<
     output(Command::new(compiler).args(flags.split_whitespace()).arg("-o").arg(to).args(sources)).map(drop)
 }
 
-/// Names that may come after their window, in percent of samples.
-const UNNAMED_PERCENT_MAX: i64 = 2;
+/// Samples with a frame without a name, in percent: static programs have code without symbols, and names of
+/// large ones may come after their window.
+const UNNAMED_PERCENT_MAX: i64 = 30;
 
 /// What sampling showed of one program.
 #[derive(Clone, Debug, Default)]
@@ -170,8 +171,7 @@ pub struct Verdict {
     pub completeness: Completeness,
     /// Samples with only start or end code in them.
     pub library_only: i64,
-    /// Samples with an address of the program instead of a name, which no grammar can judge: the name came
-    /// after their window.
+    /// Samples with an address of the program instead of a name, which no grammar can judge.
     pub unnamed: i64,
     /// Stacks which break the grammar, with how often; at most 20 of them.
     pub errors: BTreeMap<String, i64>,
