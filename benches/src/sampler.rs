@@ -83,7 +83,6 @@ fn measure(samples_per_second: u32) -> Result<(), String> {
     aimed("agent CPU per 1,000 samples", per_sample * 1e6, "ms", Target::AtMost(5.0));
     let share = (in_kernel + per_sample) * f64::from(samples_per_second) * 100.0;
     aimed("both, of each busy core", share, "%", Target::AtMost(0.3));
-    figure_for(&name("bytes per sample, besides 8 per frame"), 56.0, "B", Target::AtMost(56.0));
     figure(&name("RSS"), after.rss_bytes as f64 / 1e6, "MB");
     figure(&name("RSS, anonymous part"), after.anonymous_bytes as f64 / 1e6, "MB");
     aimed("BPF map memory before the first process", map_bytes as f64 / 1e6, "MB", Target::AtMost(4.0));
